@@ -1,0 +1,126 @@
+# The front door: `make help` lists what there is. Needs Python >= 3.11, a C++20 compiler and make; the
+# rest goes into .venv. A stamp in .venv tells what is up to date, so a second `make` is quick.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+CROSS_CXX := aarch64-linux-gnu-g++
+CROSS_RUN := qemu-aarch64 -L /usr/aarch64-linux-gnu
+
+BUILD_FILES := CMakeLists.txt $(shell find csrc -type f)
+CXX_FILES := $(shell find csrc tests/cpp -type f -name '*.cpp' -o -type f -name '*.h')
+TESTS ?= tests
+
+# Two pips must not write to one environment at a time; ninja runs the compilers in parallel.
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 22
+
+# --- setting up ---
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "pycnn needs Python 3.11 or newer, and $(PYTHON) is: $$($(PYTHON) --version 2>&1). Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv module with pip. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@test -e "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" || { echo "$(PYTHON) has no C headers (Python.h). On Debian and Ubuntu: apt-get install python3-dev" >&2; exit 1; }
+	@command -v $(firstword $(CXX)) > /dev/null || command -v c++ > /dev/null || command -v clang++ > /dev/null || { echo "No C++ compiler ($(CXX)). On Debian and Ubuntu: apt-get install g++" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+# $(call install,WHAT): installs a list of requirements, WHAT, a key path of pyproject.toml.
+define install
+	@echo "Installing $(1) of pyproject.toml"
+	@$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))$(1), sep='\n')" > $(VENV)/requirements.txt
+	@$(PIP) install --quiet --constraint constraints.txt --requirement $(VENV)/requirements.txt
+	@touch $@
+endef
+
+$(VENV)/.build-tools: $(VENV)/.made pyproject.toml constraints.txt
+	$(call install,['build-system']['requires'])
+
+$(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
+	$(call install,['project']['optional-dependencies']['test'])
+
+$(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
+	$(call install,['project']['optional-dependencies']['dev'])
+
+$(VENV)/.core: $(VENV)/.build-tools $(BUILD_FILES)
+	@echo "Building the extension; the first time takes a minute or two"
+	@$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: core setup
+core: $(VENV)/.core  ## build the extension and install pycnn, editable, into .venv
+setup: core $(VENV)/.test $(VENV)/.dev  ## core, and what tests and lint need
+
+# --- running ---
+
+.PHONY: demo test test-all
+demo: core  ## classify the shipped digits with LeNet-5
+	$(BIN)/pycnn classify pycnn/data/samples --model lenet5
+
+test: core $(VENV)/.test  ## run the tests (one file: make test TESTS=tests/test_x.py)
+	$(BIN)/python -m pytest $(TESTS)
+
+test-all: core $(VENV)/.test  ## run the tests and the long sweeps
+	$(BIN)/python -m pytest -m "" $(TESTS)
+
+# --- checking the source ---
+
+.PHONY: lint format stub
+lint: core $(VENV)/.dev  ## formatting, ruff, mypy, and whether the stub is the extension's
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	@$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+	$(BIN)/mypy
+	$(BIN)/pybind11-stubgen pycnn._core --exit-code --output-dir build/stubs
+	@diff -u pycnn/_core.pyi build/stubs/pycnn/_core.pyi || { echo "pycnn/_core.pyi is not the extension's: run make stub" >&2; exit 1; }
+
+format: $(VENV)/.dev  ## format Python and C++ in place
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	@$(BIN)/clang-format -i $(CXX_FILES)
+
+stub: core $(VENV)/.dev  ## generate pycnn/_core.pyi from the extension
+	$(BIN)/pybind11-stubgen pycnn._core --exit-code --output-dir build/stubs
+	cp build/stubs/pycnn/_core.pyi pycnn/_core.pyi
+
+# --- the engine without Python ---
+
+# $(call selfcheck,FOLDER,CMAKE ARGUMENTS): builds build/FOLDER/selfcheck.
+define selfcheck
+	$(BIN)/cmake -S . -B build/$(1) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DPYCNN_BUILD_SELFCHECK=ON $(2) $(CMAKE_ARGS)
+	$(BIN)/cmake --build build/$(1)
+endef
+
+.PHONY: selfcheck-aarch64 selfcheck-sanitized
+selfcheck-aarch64: $(VENV)/.build-tools  ## cross-compile tests/cpp/selfcheck.cpp for ARM, run it under qemu
+	@command -v $(CROSS_CXX) > /dev/null || { echo "$(CROSS_CXX) is missing. On Debian and Ubuntu: apt-get install g++-aarch64-linux-gnu" >&2; exit 1; }
+	@command -v $(firstword $(CROSS_RUN)) > /dev/null || { echo "$(firstword $(CROSS_RUN)) is missing. On Debian and Ubuntu: apt-get install qemu-user" >&2; exit 1; }
+	$(call selfcheck,selfcheck-aarch64,-DCMAKE_TOOLCHAIN_FILE=cmake/aarch64-linux-gnu.cmake)
+	$(CROSS_RUN) build/selfcheck-aarch64/selfcheck
+
+selfcheck-sanitized: $(VENV)/.build-tools  ## build it for this machine with ASan and UBSan, run it
+	$(call selfcheck,selfcheck-sanitized,-DPYCNN_SANITIZE=address$(comma)undefined)
+	build/selfcheck-sanitized/selfcheck
+
+comma := ,
+
+# --- packaging ---
+
+.PHONY: wheel clean distclean
+wheel: $(VENV)/.build-tools  ## build dist/pycnn-*.whl
+	@rm -f dist/pycnn-*.whl
+	$(PIP) wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
+	@ls -l dist/pycnn-*.whl
+
+clean:  ## remove what was built
+	rm -rf build dist $(VENV)/.core .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find pycnn tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## and .venv
+	rm -rf $(VENV)
