@@ -1,0 +1,27 @@
+// Shared by the files of the extension module.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <tuple>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace pycnn::bindings {
+
+namespace py = pybind11;
+
+void bind_ops(py::module_& m);
+void bind_program(py::module_& m);
+
+// The elements of a C-contiguous float32 array of that many elements; throws ShapeError otherwise.
+const float* floats(const py::array& array, int64_t elems, const char* what);
+
+// (N, C, H, W), or fewer sizes with the trailing ones left out.
+Shape to_shape(const std::vector<int64_t>& sizes);
+std::tuple<int64_t, int64_t, int64_t, int64_t> from_shape(const Shape& shape);
+
+}  // namespace pycnn::bindings

@@ -1,0 +1,274 @@
+#include "ops/conv2d.h"
+
+#include "cpu/kernels/table.h"
+#include "cpu/kernels/vec.h"
+
+namespace pycnn::cpu::PYCNN_ISA {
+namespace {
+
+// The register tile: mr pixels x nr blocks of 16 output channels are summed in registers over all of
+// r, s and c. AVX-512: 24 accumulators, 4 weights, 1 broadcast of 32 registers. AVX2: 12, 2, 1 of 16.
+// NEON: 24, 4, 1 of 32. SSE2: 8, 4, 1 of 16.
+#if defined(__AVX512F__)
+constexpr int kMr = 6, kNr = 4;
+#elif defined(__AVX2__) || defined(__ARM_NEON)
+constexpr int kMr = 6, kNr = 1;
+#else
+constexpr int kMr = 2, kNr = 1;
+#endif
+
+const float kZero = 0.0f;
+
+// A tile of output pixels [first, first + MR) of one image, blocks [block, block + NR).
+template <int MR, int NR>
+struct Tile {
+    Vec acc[NR][MR][kVecs];
+
+    PYCNN_INLINE void start(const float* bias) {
+        PYCNN_UNROLL for (int j = 0; j < NR; ++j) {
+            PYCNN_UNROLL for (int i = 0; i < MR; ++i) {
+                PYCNN_UNROLL for (int v = 0; v < kVecs; ++v) {
+                    acc[j][i][v] = load(bias + j * kChannelBlock + v * kLanes);
+                }
+            }
+        }
+    }
+
+    // acc += w[c] * x[c] for one channel: w is [16] of each block, x[i] the scalar of pixel i.
+    template <class ScalarAt>
+    PYCNN_INLINE void multiply_add(const float* w, int64_t w_stride, ScalarAt x) {
+        Vec weight[NR][kVecs];
+        PYCNN_UNROLL for (int j = 0; j < NR; ++j) {
+            PYCNN_UNROLL for (int v = 0; v < kVecs; ++v) {
+                weight[j][v] = load(w + j * w_stride + v * kLanes);
+            }
+        }
+        PYCNN_UNROLL for (int i = 0; i < MR; ++i) {
+            const Vec value = broadcast(x(i));
+            PYCNN_UNROLL for (int j = 0; j < NR; ++j) {
+                PYCNN_UNROLL for (int v = 0; v < kVecs; ++v) acc[j][i][v] += weight[j][v] * value;
+            }
+        }
+    }
+
+    // All channels of one filter tap at MR pixels inside the image.
+    PYCNN_INLINE void tap(const float* const (&pixel)[MR], const TensorView& x, int64_t channels,
+                          const float* w, int64_t w_stride) {
+        const int64_t channel_stride = x.channel_stride;
+        const float* p[MR];
+        PYCNN_UNROLL for (int i = 0; i < MR; ++i) p[i] = pixel[i];
+        for (int64_t c0 = 0; c0 < channels; c0 += kChannelBlock) {
+            const int64_t n = channels - c0 < kChannelBlock ? channels - c0 : kChannelBlock;
+            for (int64_t c = 0; c < n; ++c, w += kChannelBlock) {
+                multiply_add(w, w_stride, [&](int i) { return p[i][c * channel_stride]; });
+            }
+            PYCNN_UNROLL for (int i = 0; i < MR; ++i) p[i] += x.block_stride;
+        }
+    }
+
+    // The same where some pixels lie in the padding: those stand on one zero and do not move.
+    PYCNN_INLINE void border_tap(const float* const (&pixel)[MR], const TensorView& x,
+                                 int64_t channels, const float* w, int64_t w_stride) {
+        const float* p[MR];
+        int64_t step[MR], block_step[MR];
+        PYCNN_UNROLL for (int i = 0; i < MR; ++i) {
+            const bool inside = pixel[i] != nullptr;
+            p[i] = inside ? pixel[i] : &kZero;
+            step[i] = inside ? x.channel_stride : 0;
+            block_step[i] = inside ? x.block_stride - kChannelBlock * x.channel_stride : 0;
+        }
+        for (int64_t c = 0; c < channels; ++c, w += kChannelBlock) {
+            multiply_add(w, w_stride, [&](int i) { return *p[i]; });
+            PYCNN_UNROLL for (int i = 0; i < MR; ++i) p[i] += step[i];
+            if (c % kChannelBlock == kChannelBlock - 1) {
+                PYCNN_UNROLL for (int i = 0; i < MR; ++i) p[i] += block_step[i];
+            }
+        }
+    }
+
+    // y and residual point to pixel `first` of the first block; pixels are dense.
+    PYCNN_INLINE void finish(const ops::Conv2dArgs& a, int64_t n, int64_t block, int64_t first) {
+        float* y = a.y.data + n * a.y.image_stride + block * a.y.block_stride +
+                   first * a.y.pixel_stride;
+        const float* residual = a.residual.data;
+        if (residual) {
+            residual += n * a.residual.image_stride + block * a.residual.block_stride +
+                        first * a.residual.pixel_stride;
+        }
+        PYCNN_UNROLL for (int j = 0; j < NR; ++j) {
+            PYCNN_UNROLL for (int i = 0; i < MR; ++i) {
+                PYCNN_UNROLL for (int v = 0; v < kVecs; ++v) {
+                    Vec value = acc[j][i][v];
+                    if (residual) {
+                        value += load(residual + j * a.residual.block_stride +
+                                      i * a.residual.pixel_stride + v * kLanes);
+                    }
+                    if (a.params.relu) value = relu(value);
+                    store(y + j * a.y.block_stride + i * a.y.pixel_stride + v * kLanes, value);
+                }
+            }
+        }
+    }
+};
+
+template <int MR, int NR, bool kPointwise>
+void tile_kernel(const ops::Conv2dArgs& a, int64_t n, int64_t block, const float* x,
+                 int64_t first) {
+    const int64_t w_stride = a.filter_h * a.filter_w * a.group_channels * kChannelBlock;
+    const float* w = a.weights + block * w_stride;
+    const float* pixel[MR];
+    Tile<MR, NR> tile;
+    tile.start(a.bias + block * kChannelBlock);
+    if constexpr (kPointwise) {
+        PYCNN_UNROLL for (int i = 0; i < MR; ++i) pixel[i] = x + (first + i) * a.x.pixel_stride;
+        tile.tap(pixel, a.x, a.group_channels, w, w_stride);
+    } else {
+        const ops::Conv2dParams& p = a.params;
+        int64_t top[MR], left[MR];
+        PYCNN_UNROLL for (int i = 0; i < MR; ++i) {
+            top[i] = (first + i) / a.y.shape.w * p.stride[0] - p.padding[0];
+            left[i] = (first + i) % a.y.shape.w * p.stride[1] - p.padding[2];
+        }
+        for (int64_t r = 0; r < a.filter_h; ++r) {
+            for (int64_t s = 0; s < a.filter_w; ++s, w += a.group_channels * kChannelBlock) {
+                int inside = 0;
+                PYCNN_UNROLL for (int i = 0; i < MR; ++i) {
+                    const int64_t ih = top[i] + r * p.dilation[0];
+                    const int64_t iw = left[i] + s * p.dilation[1];
+                    const bool in = ih >= 0 && ih < a.x.shape.h && iw >= 0 && iw < a.x.shape.w;
+                    pixel[i] = in ? x + ih * a.x.row_stride + iw * a.x.pixel_stride : nullptr;
+                    inside += in;
+                }
+                if (inside == MR) {
+                    tile.tap(pixel, a.x, a.group_channels, w, w_stride);
+                } else if (inside > 0) {
+                    tile.border_tap(pixel, a.x, a.group_channels, w, w_stride);
+                }
+            }
+        }
+    }
+    tile.finish(a, n, block, first);
+}
+
+// Tails run the same code with fewer pixels or blocks, in the same order of summation.
+template <int NR, bool kPointwise, int MR = kMr>
+PYCNN_INLINE void run_pixels(int64_t count, const ops::Conv2dArgs& a, int64_t n, int64_t block,
+                             const float* x, int64_t first) {
+    if constexpr (MR > 0) {
+        if (count == MR) {
+            tile_kernel<MR, NR, kPointwise>(a, n, block, x, first);
+        } else {
+            run_pixels<NR, kPointwise, MR - 1>(count, a, n, block, x, first);
+        }
+    }
+}
+template <bool kPointwise, int NR = kNr>
+PYCNN_INLINE void run_blocks(int64_t blocks, int64_t count, const ops::Conv2dArgs& a, int64_t n,
+                             int64_t block, const float* x, int64_t first) {
+    if constexpr (NR > 0) {
+        if (blocks == NR) {
+            run_pixels<NR, kPointwise>(count, a, n, block, x, first);
+        } else {
+            run_blocks<kPointwise, NR - 1>(blocks, count, a, n, block, x, first);
+        }
+    }
+}
+
+template <bool kPointwise>
+void run_units(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
+    const int64_t all_blocks = channel_blocks(a.y), pixels = a.y.shape.h * a.y.shape.w;
+    const int64_t strips = divide_round_up(pixels, a.unit_pixels);
+    const int64_t groups_of_blocks = divide_round_up(all_blocks, a.unit_blocks);
+    for (int64_t unit = begin; unit < end; ++unit) {
+        int64_t n, strip, block;
+        if (a.weights_outer) {
+            strip = unit % strips;
+            n = unit / strips % a.x.shape.n;
+            block = unit / strips / a.x.shape.n * a.unit_blocks;
+        } else {
+            block = unit % groups_of_blocks * a.unit_blocks;
+            strip = unit / groups_of_blocks % strips;
+            n = unit / groups_of_blocks / strips;
+        }
+        const int64_t blocks = a.unit_blocks < all_blocks - block ? a.unit_blocks : all_blocks - block;
+        // A group is whole blocks of input and of output channels, or there is one group.
+        const int64_t group = block * kChannelBlock / (a.y.shape.c / a.params.groups);
+        const float* x = a.x.data + n * a.x.image_stride +
+                         group * a.group_channels / kChannelBlock * a.x.block_stride;
+        const int64_t stop =
+            (strip + 1) * a.unit_pixels < pixels ? (strip + 1) * a.unit_pixels : pixels;
+        for (int64_t first = strip * a.unit_pixels; first < stop; first += kMr) {
+            const int64_t count = stop - first < kMr ? stop - first : kMr;
+            run_blocks<kPointwise>(blocks, count, a, n, block, x, first);
+        }
+    }
+}
+
+// One output row of one block, lane by lane in general: the input channel of each lane's group is
+// gathered. With kDepthwise the lanes of x and of the weights line up.
+template <bool kDepthwise>
+void run_rows(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
+    const ops::Conv2dParams& p = a.params;
+    const int64_t out_h = a.y.shape.h, out_w = a.y.shape.w, blocks = channel_blocks(a.y);
+    const int64_t group_out = a.y.shape.c / p.groups;
+    for (int64_t unit = begin; unit < end; ++unit) {
+        const int64_t oh = unit % out_h, block = unit / out_h % blocks, n = unit / out_h / blocks;
+        const float* x = a.x.data + n * a.x.image_stride;
+        const int64_t first = block * kChannelBlock;
+        const int64_t lanes =
+            a.y.shape.c - first < kChannelBlock ? a.y.shape.c - first : kChannelBlock;
+        int64_t lane_channel[kChannelBlock];
+        for (int64_t l = 0; l < lanes; ++l) {
+            lane_channel[l] = (first + l) / group_out * a.group_channels;
+        }
+        for (int64_t ow = 0; ow < out_w; ++ow) {
+            Tile<1, 1> tile;
+            tile.start(a.bias + first);
+            const float* w = a.weights + block * a.filter_h * a.filter_w * a.group_channels * kChannelBlock;
+            for (int64_t r = 0; r < a.filter_h; ++r) {
+                const int64_t ih = oh * p.stride[0] - p.padding[0] + r * p.dilation[0];
+                for (int64_t s = 0; s < a.filter_w; ++s, w += a.group_channels * kChannelBlock) {
+                    const int64_t iw = ow * p.stride[1] - p.padding[2] + s * p.dilation[1];
+                    if (ih < 0 || ih >= a.x.shape.h || iw < 0 || iw >= a.x.shape.w) continue;
+                    const float* pixel = x + ih * a.x.row_stride + iw * a.x.pixel_stride;
+                    for (int64_t c = 0; c < a.group_channels; ++c) {
+                        float gathered[kChannelBlock] = {};
+                        const float* values = gathered;
+                        if (kDepthwise && a.x.channel_stride == 1) {
+                            values = pixel + block * a.x.block_stride;
+                        } else {
+                            for (int64_t l = 0; l < lanes; ++l) {
+                                const int64_t channel = lane_channel[l] + c;
+                                gathered[l] = pixel[channel / kChannelBlock * a.x.block_stride +
+                                                    channel % kChannelBlock * a.x.channel_stride];
+                            }
+                        }
+                        PYCNN_UNROLL for (int v = 0; v < kVecs; ++v) {
+                            tile.acc[0][0][v] += load(w + c * kChannelBlock + v * kLanes) *
+                                                 load(values + v * kLanes);
+                        }
+                    }
+                }
+            }
+            tile.finish(a, n, block, oh * out_w + ow);
+        }
+    }
+}
+
+}  // namespace
+
+void conv2d_direct(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
+    run_units<false>(a, begin, end);
+}
+void conv2d_gemm(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
+    run_units<true>(a, begin, end);
+}
+void conv2d_depthwise(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
+    run_rows<true>(a, begin, end);
+}
+void conv2d_grouped(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
+    run_rows<false>(a, begin, end);
+}
+extern const int64_t kConv2dMr = kMr, kConv2dNr = kNr;
+
+}  // namespace pycnn::cpu::PYCNN_ISA

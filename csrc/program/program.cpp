@@ -1,0 +1,108 @@
+#include "program/program.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.h"
+#include "core/thread_pool.h"
+
+namespace pycnn::program {
+namespace {
+
+// Below this many multiply-adds waking a second thread costs more than it saves: a whole program, and
+// one task of a program that runs on several.
+constexpr int64_t kProgramWorkPerThread = 500'000;
+constexpr int64_t kTaskWorkPerThread = 20'000;
+
+// One past the last element that the view touches.
+int64_t extent(const TensorView& view) {
+    const Shape& shape = view.shape;
+    const int64_t blocks = divide_round_up(shape.c, kChannelBlock);
+    const int64_t last_lane =
+        view.layout == Layout::kNchw ? (shape.c - 1) % kChannelBlock : kChannelBlock - 1;
+    return (shape.n - 1) * view.image_stride + (blocks - 1) * view.block_stride +
+           last_lane * view.channel_stride + (shape.h - 1) * view.row_stride +
+           (shape.w - 1) * view.pixel_stride + 1;
+}
+
+}  // namespace
+
+Program::Program(int64_t arena_elems, std::vector<int64_t> inputs, std::vector<int64_t> outputs)
+    : buffer_elems_{arena_elems}, num_inputs_(inputs.size()) {
+    buffer_elems_.insert(buffer_elems_.end(), inputs.begin(), inputs.end());
+    buffer_elems_.insert(buffer_elems_.end(), outputs.begin(), outputs.end());
+}
+
+void Program::add(std::string name, TaskPtr task) {
+    for (const TensorRef& ref : task->tensors()) {
+        const int64_t buffers = static_cast<int64_t>(buffer_elems_.size());
+        PYCNN_CHECK(ref.buffer >= 0 && ref.buffer < buffers, Error, "program: step '", name,
+                    "' uses buffer ", ref.buffer, " of ", buffers);
+        const int64_t end = ref.offset + extent(ref.view);
+        PYCNN_CHECK(ref.offset >= 0 && end <= buffer_elems_[ref.buffer], Error, "program: step '",
+                    name, "' uses elements up to ", end, " of buffer ", ref.buffer, ", which has ",
+                    buffer_elems_[ref.buffer]);
+    }
+    work_ += task->work();
+    names_.push_back(std::move(name));
+    tasks_.push_back(std::move(task));
+}
+
+AlignedBuffer Program::take_arena() {
+    {
+        std::lock_guard lock(mutex_);
+        if (!free_arenas_.empty()) {
+            AlignedBuffer arena = std::move(free_arenas_.back());
+            free_arenas_.pop_back();
+            return arena;
+        }
+    }
+    return AlignedBuffer(buffer_elems_[0]);
+}
+
+void Program::run(std::span<const float* const> inputs, std::span<float* const> outputs, int threads,
+                  std::optional<uint8_t> poison) {
+    PYCNN_CHECK(inputs.size() == num_inputs_ &&
+                    outputs.size() == buffer_elems_.size() - 1 - num_inputs_,
+                Error, "program: got ", inputs.size(), " inputs and ", outputs.size(),
+                " outputs, expected ", num_inputs_, " and ",
+                buffer_elems_.size() - 1 - num_inputs_);
+    AlignedBuffer arena = take_arena();
+    std::vector<float*> buffers{arena.data()};
+    // Tasks only read their inputs; one pointer type keeps their arguments simple.
+    for (const float* input : inputs) buffers.push_back(const_cast<float*>(input));
+    buffers.insert(buffers.end(), outputs.begin(), outputs.end());
+    if (poison) {
+        arena.poison(*poison);
+        for (size_t i = 0; i < outputs.size(); ++i) {
+            std::memset(outputs[i], *poison, buffer_elems_[1 + num_inputs_ + i] * sizeof(float));
+        }
+    }
+
+    const int64_t useful = std::max<int64_t>(1, work_ / kProgramWorkPerThread);
+    const int team_size = static_cast<int>(std::min<int64_t>(threads, useful));
+    run_team(team_size, [&](Team& team) {
+        for (size_t i = 0; i < tasks_.size(); ++i) {
+            if (i > 0) team.barrier();
+            const Task& task = *tasks_[i];
+            const int64_t units = task.units();
+            if (task.work() < kTaskWorkPerThread) {
+                if (team.index() == 0) task.run(buffers.data(), 0, units);
+                continue;
+            }
+            const int64_t begin = units * team.index() / team.size();
+            const int64_t end = units * (team.index() + 1) / team.size();
+            if (begin < end) task.run(buffers.data(), begin, end);
+        }
+    });
+
+    std::lock_guard lock(mutex_);
+    free_arenas_.push_back(std::move(arena));
+}
+
+void Program::trim() {
+    std::lock_guard lock(mutex_);
+    free_arenas_.clear();
+}
+
+}  // namespace pycnn::program
