@@ -1,0 +1,121 @@
+"""
+pycnn's engine: ops, programs, threads. Use it through the pycnn package.
+"""
+from __future__ import annotations
+import collections.abc
+import numpy
+import typing
+__all__: list[str] = ['CHANNEL_BLOCK', 'Conv2dParams', 'PackedChannelAffine', 'PackedConv2d', 'PackedRbf', 'Pool2dParams', 'Program', 'Task', 'TensorRef', 'activation_task', 'active_isa', 'add_task', 'available_isas', 'channel_affine_pack', 'channel_affine_task', 'conv2d_output_shape', 'conv2d_pack', 'conv2d_select', 'conv2d_task', 'copy_channels_task', 'default_num_threads', 'layout_task', 'linear_output_shape', 'linear_task', 'lrn_task', 'pool2d_output_shape', 'pool2d_task', 'rbf_pack', 'rbf_task', 'softmax_task', 'storage_elems']
+class TensorRef:
+    """
+    A tensor of a program: `offset` elements into a buffer (0 is the arena, then the inputs, then the outputs).
+    """
+    def __init__(self, buffer: typing.SupportsInt | typing.SupportsIndex, offset: typing.SupportsInt | typing.SupportsIndex, shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], blocked: bool = True, buffer_channels: typing.SupportsInt | typing.SupportsIndex = 0) -> None:
+        ...
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        ...
+class Task:
+    """
+    One step: a kernel with its arguments.
+    """
+    @property
+    def units(self) -> int:
+        ...
+    @property
+    def work(self) -> int:
+        ...
+class Program:
+    """
+    A flat list of tasks over one arena, run in one call.
+    """
+    def __init__(self, arena_elems: typing.SupportsInt | typing.SupportsIndex, input_elems: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], output_elems: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> None:
+        ...
+    def add(self, name: str, task: Task) -> None:
+        ...
+    def run(self, inputs: collections.abc.Sequence[numpy.ndarray], outputs: collections.abc.Sequence[numpy.ndarray], threads: typing.SupportsInt | typing.SupportsIndex, poison: typing.SupportsInt | typing.SupportsIndex | None = None) -> None:
+        """
+        Runs all tasks without the GIL; writes into `outputs`.
+        """
+    def trim(self) -> None:
+        ...
+    @property
+    def arena_bytes(self) -> int:
+        ...
+    @property
+    def names(self) -> list[str]:
+        ...
+    @property
+    def work(self) -> int:
+        ...
+class Conv2dParams:
+    def __init__(self, *, stride: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"], padding: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(4)"], dilation: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"], groups: typing.SupportsInt | typing.SupportsIndex, relu: bool = False, algorithm: str = 'auto') -> None:
+        ...
+class PackedConv2d:
+    @property
+    def bytes(self) -> int:
+        ...
+class Pool2dParams:
+    def __init__(self, *, kind: str, kernel_size: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"], stride: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"], padding: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(4)"], ceil_mode: bool, count_include_pad: bool, window_rule: str) -> None:
+        ...
+class PackedChannelAffine:
+    @property
+    def bytes(self) -> int:
+        ...
+class PackedRbf:
+    @property
+    def bytes(self) -> int:
+        ...
+def activation_task(kind: str, scale: typing.SupportsFloat | typing.SupportsIndex, slope: typing.SupportsFloat | typing.SupportsIndex, x: TensorRef, y: TensorRef, isa: str) -> Task:
+    ...
+def active_isa() -> str:
+    """
+    The instruction set in use: the machine's best, or PYCNN_CPU_ISA.
+    """
+def add_task(relu: bool, a: TensorRef, b: TensorRef, y: TensorRef, isa: str) -> Task:
+    ...
+def available_isas() -> list[str]:
+    """
+    The instruction sets that this machine can run, worst to best.
+    """
+def channel_affine_pack(scale: numpy.ndarray, shift: numpy.ndarray) -> PackedChannelAffine:
+    ...
+def channel_affine_task(relu: bool, x: TensorRef, packed: PackedChannelAffine, y: TensorRef, isa: str) -> Task:
+    ...
+def conv2d_output_shape(params: Conv2dParams, x: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], weight: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> tuple[int, int, int, int]:
+    ...
+def conv2d_pack(weight: numpy.ndarray, bias: numpy.ndarray | None) -> PackedConv2d:
+    ...
+def conv2d_select(params: Conv2dParams, x: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], weight: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> str:
+    ...
+def conv2d_task(params: Conv2dParams, x: TensorRef, packed: PackedConv2d, residual: TensorRef | None, y: TensorRef, isa: str) -> Task:
+    ...
+def copy_channels_task(offset: typing.SupportsInt | typing.SupportsIndex, stride: typing.SupportsInt | typing.SupportsIndex, fill: bool, x: TensorRef, y: TensorRef, isa: str) -> Task:
+    ...
+def default_num_threads() -> int:
+    """
+    min(affinity, cgroup quota, cores), or PYCNN_NUM_THREADS.
+    """
+def layout_task(x: TensorRef, y: TensorRef, isa: str) -> Task:
+    ...
+def linear_output_shape(x: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], weight: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> tuple[int, int, int, int]:
+    ...
+def linear_task(relu: bool, x: TensorRef, packed: PackedConv2d, y: TensorRef, isa: str) -> Task:
+    ...
+def lrn_task(before: typing.SupportsInt | typing.SupportsIndex, after: typing.SupportsInt | typing.SupportsIndex, alpha: typing.SupportsFloat | typing.SupportsIndex, beta: typing.SupportsFloat | typing.SupportsIndex, k: typing.SupportsFloat | typing.SupportsIndex, x: TensorRef, y: TensorRef, isa: str) -> Task:
+    ...
+def pool2d_output_shape(params: Pool2dParams, x: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> tuple[int, int, int, int]:
+    ...
+def pool2d_task(params: Pool2dParams, x: TensorRef, y: TensorRef, isa: str) -> Task:
+    ...
+def rbf_pack(weight: numpy.ndarray) -> PackedRbf:
+    ...
+def rbf_task(x: TensorRef, packed: PackedRbf, y: TensorRef, isa: str) -> Task:
+    ...
+def softmax_task(x: TensorRef, y: TensorRef, isa: str) -> Task:
+    ...
+def storage_elems(shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], blocked: bool = True) -> int:
+    """
+    Elements of memory that a tensor takes; ShapeError when that is beyond any machine.
+    """
+CHANNEL_BLOCK: int = 16

@@ -1,0 +1,224 @@
+"""Graph + input shape -> Plan: a `_core.Program` with every tensor's place in one arena."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pycnn import _core
+from pycnn.graph import Graph, Node
+from pycnn.opset import OPS, Array, Shape
+from pycnn.planner import Lifetime, plan
+
+Packer = Callable[[Node], Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network compiled for one input shape.
+
+    Attributes
+    ----------
+    outputs
+        Public name -> shape as the user sees it: ``(N, C)`` for vectors, else ``(N, C, H, W)``.
+    """
+
+    program: _core.Program
+    inputs: dict[str, Shape]
+    outputs: dict[str, tuple[int, ...]]
+
+    def run(
+        self, inputs: Sequence[Array], threads: int, poison: int | None = None
+    ) -> dict[str, Array]:
+        """Run on C-contiguous float32 arrays in the order of `inputs`; new arrays come out."""
+        outputs = {name: np.empty(shape, np.float32) for name, shape in self.outputs.items()}
+        self.program.run(list(inputs), list(outputs.values()), threads, poison)
+        return outputs
+
+
+@dataclass
+class _Storage:
+    """A buffer of the arena, whole or the slice of it that a value takes."""
+
+    root: str  # the value that owns the buffer
+    channel: int = 0  # first channel of the slice
+
+
+class _Layout:
+    """Which values share memory: concatenations written in place, flattens that move nothing."""
+
+    def __init__(self, graph: Graph, shapes: Mapping[str, Shape]) -> None:
+        self.shapes = shapes
+        self._storage = {name: _Storage(name) for name in graph.names()}
+        self.in_place: dict[str, tuple[int, ...]] = {}
+        self.moved = {node.name for node in graph.nodes}
+        for node in graph.nodes:
+            source = node.inputs[0]
+            if (
+                node.op == "flatten"
+                and shapes[source] == shapes[node.name]
+                and source not in graph.inputs
+            ):
+                self._storage[node.name] = _Storage(source)
+                self.moved.discard(node.name)
+        # Outer concatenations first, so that inner ones are placed inside them.
+        for node in reversed(graph.nodes):
+            if node.op == "concat":
+                self._place_members(graph, node)
+
+    def _place_members(self, graph: Graph, node: Node) -> None:
+        block = _core.CHANNEL_BLOCK
+        channel, placed = 0, []
+        for i, member in enumerate(node.inputs):
+            channels = self.shapes[member][1]
+            last = i == len(node.inputs) - 1
+            # A kernel writes whole blocks, so the slice must begin and end at one, or be the last.
+            if (
+                channel % block == 0
+                and (channels % block == 0 or last)
+                and member not in graph.inputs
+                and self._storage[member].root == member
+                and not any(
+                    storage.root == member
+                    for name, storage in self._storage.items()
+                    if name != member
+                )
+                and node.inputs.count(member) == 1
+            ):
+                self._storage[member] = _Storage(node.name, channel)
+                placed.append(i)
+            channel += channels
+        self.in_place[node.name] = tuple(placed)
+
+    def resolve(self, name: str) -> tuple[str, int]:
+        """Return the value that owns the buffer of `name`, and its first channel there."""
+        channel = 0
+        while self._storage[name].root != name:
+            channel += self._storage[name].channel
+            name = self._storage[name].root
+        return name, channel
+
+
+def compile_graph(graph: Graph, inputs: Mapping[str, Shape], packed: Packer, isa: str) -> Plan:
+    """Compile a graph for one shape of its inputs.
+
+    Parameters
+    ----------
+    graph
+        After :func:`pycnn.passes.optimize`, with the outputs that are wanted and nothing else.
+    inputs
+        Name -> ``(N, C, H, W)``.
+    packed
+        Gives a node's packed weights; the caller keeps them, plans share them.
+    isa
+        Instruction set, one of ``_core.available_isas()``.
+
+    Raises
+    ------
+    ShapeError
+        When the network cannot take this input shape.
+    """
+    shapes = graph.shapes(inputs)
+    layout = _Layout(graph, shapes)
+    blocked_inputs = _inputs_needed_blocked(graph)
+    offset_of, arena = _place(graph, layout, blocked_inputs)
+
+    program = _core.Program(
+        arena,
+        [_core.storage_elems(shapes[name], blocked=False) for name in inputs],
+        [_core.storage_elems(shapes[name], blocked=False) for name in graph.outputs.values()],
+    )
+    plain = {name: 1 + i for i, name in enumerate(inputs)}
+
+    def ref(name: str) -> _core.TensorRef:
+        root, channel = layout.resolve(name)
+        shape = shapes[name]
+        start = channel // _core.CHANNEL_BLOCK * shape[2] * shape[3] * _core.CHANNEL_BLOCK
+        return _core.TensorRef(0, offset_of[root] + start, shape, buffer_channels=shapes[root][1])
+
+    def plain_ref(buffer: int, shape: Shape) -> _core.TensorRef:
+        return _core.TensorRef(buffer, 0, shape, blocked=False)
+
+    for name in blocked_inputs:
+        task = _core.layout_task(plain_ref(plain[name], shapes[name]), ref(name), isa)
+        program.add(name, task)
+    for node in graph.nodes:
+        if node.name not in layout.moved:
+            continue
+        spec, attrs = OPS[node.op], node.attrs
+        if node.op == "concat":
+            attrs = {**attrs, "in_place": layout.in_place[node.name]}
+        sources = [
+            plain_ref(plain[name], shapes[name])
+            if name in plain and i == 0 and spec.reads_plain
+            else ref(name)
+            for i, name in enumerate(node.inputs)
+        ]
+        weights = packed(node) if spec.pack else None
+        for task in spec.tasks(attrs, sources, weights, ref(node.name), isa):
+            program.add(node.name, task)
+    outputs: dict[str, tuple[int, ...]] = {}
+    for i, (public, name) in enumerate(graph.outputs.items()):
+        shape = shapes[name]
+        target = plain_ref(1 + len(inputs) + i, shape)
+        program.add(public, _core.layout_task(ref(name), target, isa))
+        outputs[public] = shape[:2] if is_vector(graph, name) else shape
+    return Plan(program, dict(inputs), outputs)
+
+
+def arena_elems(graph: Graph, inputs: Mapping[str, Shape]) -> int:
+    """Elements of the arena that :func:`compile_graph` would plan, without compiling."""
+    layout = _Layout(graph, graph.shapes(inputs))
+    return _place(graph, layout, _inputs_needed_blocked(graph))[1]
+
+
+def is_vector(graph: Graph, name: str) -> bool:
+    """Whether a value is ``(N, C)`` to the user: what a flatten or a linear layer made."""
+    if name in graph.inputs:
+        return False
+    node = graph.node(name)
+    if node.op in ("flatten", "linear", "rbf"):
+        return True
+    return node.op not in ("conv2d", "global_avg_pool", "avg_pool2d", "max_pool2d") and all(
+        is_vector(graph, source) for source in node.inputs
+    )
+
+
+def _inputs_needed_blocked(graph: Graph) -> list[str]:
+    """Inputs that something other than the first operand of a convolution reads."""
+    needed = set(graph.outputs.values())
+    for node in graph.nodes:
+        needed.update(node.inputs[1:] if OPS[node.op].reads_plain else node.inputs)
+    return [name for name in graph.inputs if name in needed]
+
+
+def _place(
+    graph: Graph, layout: _Layout, blocked_inputs: Sequence[str]
+) -> tuple[dict[str, int], int]:
+    """Offset of each buffer of the arena, and the arena's size, in elements.
+
+    Step i is node i; step -1 converts inputs, step len(nodes) converts outputs.
+    """
+    spans: dict[str, tuple[int, int]] = {}
+
+    def touch(name: str, step: int) -> None:
+        root, _ = layout.resolve(name)
+        first, last = spans.get(root, (step, step))
+        spans[root] = (min(first, step), max(last, step))
+
+    for name in blocked_inputs:
+        touch(name, -1)
+    for step, node in enumerate(graph.nodes):
+        touch(node.name, step)
+        for name in node.inputs:
+            if name not in graph.inputs or name in blocked_inputs:
+                touch(name, step)
+    for name in graph.outputs.values():
+        touch(name, len(graph.nodes))
+    offsets, arena = plan(
+        [Lifetime(_core.storage_elems(layout.shapes[name]), *span) for name, span in spans.items()]
+    )
+    return dict(zip(spans, offsets, strict=True)), arena

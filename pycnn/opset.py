@@ -1,0 +1,355 @@
+"""What each op of a graph is: its output shape, its cost, its packed weights and its tasks.
+
+One row of :data:`OPS` per op. Shapes are always four-dimensional here, ``(N, C, H, W)``; a vector
+is ``(N, C, 1, 1)``. The arithmetic on shapes and the checks are the engine's (csrc/ops).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pycnn import _core
+from pycnn.errors import ShapeError
+
+Shape = tuple[int, int, int, int]
+Attrs = Mapping[str, Any]
+Array = npt.NDArray[np.float32]
+ParamShapes = Mapping[str, tuple[int, ...]]
+Params = Mapping[str, Array]
+Refs = Sequence[_core.TensorRef]
+
+
+@dataclass(frozen=True)
+class OpSpec:
+    """How the graph, the summary and the compiler treat one op.
+
+    Attributes
+    ----------
+    output_shape
+        ``(attrs, input shapes, parameter shapes by role) -> shape``; raises ShapeError.
+    tasks
+        ``(attrs, input refs, packed weights, output ref, isa) -> tasks``.
+    macs
+        Multiply-adds, ``(attrs, parameter shapes, output shape) -> int``; only convolutions and
+        linear layers count, as in the papers.
+    pack
+        ``(attrs, parameters by role) -> packed weights`` for ops that have parameters.
+    packed_bytes
+        What `pack` will take, ``(attrs, parameter shapes) -> bytes``.
+    buffers
+        Roles of parameters that training does not change.
+    reads_plain
+        The op reads plain NCHW too, so that a network's input needs no copy.
+    """
+
+    output_shape: Callable[[Attrs, Sequence[Shape], ParamShapes], Shape]
+    tasks: Callable[[Attrs, Sequence[_core.TensorRef], Any, _core.TensorRef, str], list[_core.Task]]
+    macs: Callable[[Attrs, ParamShapes, Shape], int] = lambda attrs, params, shape: 0
+    pack: Callable[[Attrs, Params], Any] | None = None
+    packed_bytes: Callable[[Attrs, ParamShapes], int] = lambda attrs, params: 0
+    buffers: tuple[str, ...] = ()
+    reads_plain: bool = False
+
+
+# Convolution and linear -------------------------------------------------------------------------
+
+
+def _conv2d_params(attrs: Attrs) -> _core.Conv2dParams:
+    return _core.Conv2dParams(
+        stride=attrs["stride"],
+        padding=attrs["padding"],
+        dilation=attrs["dilation"],
+        groups=attrs["groups"],
+        relu=attrs.get("relu", False),
+        algorithm=attrs.get("algorithm", "auto"),
+    )
+
+
+def _dense_weight_shape(attrs: Attrs, params: ParamShapes) -> tuple[int, ...]:
+    """Shape ``(K, C, R, S)``, also of a weight stored per connection (`_dense_weight`)."""
+    table = attrs.get("connections")
+    if table is None:
+        return params["weight"]
+    return (len(table), attrs["in_channels"], *params["weight"][1:])
+
+
+def _dense_weight(attrs: Attrs, weight: Array) -> Array:
+    """Expand the filters of a connection table, ``(connections, R, S)``, to ``(K, C, R, S)``.
+
+    LeCun et al. 1998, table I: a feature map of C3 sees some of the maps of S2 only.
+    """
+    table = attrs.get("connections")
+    if table is None:
+        return weight
+    dense = np.zeros((len(table), attrs["in_channels"], *weight.shape[1:]), np.float32)
+    filters = iter(weight)
+    for k, inputs in enumerate(table):
+        for c in inputs:
+            dense[k, c] = next(filters)
+    return dense
+
+
+def batch_norm_affine(
+    attrs: Attrs, params: Params, role: str = ""
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Scale and shift (float64) that batch normalisation is at inference."""
+    mean, var = (params[role + name].astype(np.float64) for name in ("running_mean", "running_var"))
+    scale = 1.0 / np.sqrt(var + attrs[role + "eps"])
+    shift = -mean * scale
+    if role + "weight" in params:
+        weight = params[role + "weight"].astype(np.float64)
+        scale, shift = scale * weight, shift * weight
+    if role + "bias" in params:
+        shift = shift + params[role + "bias"]
+    return scale, shift
+
+
+def _pack_conv2d(attrs: Attrs, params: Params) -> _core.PackedConv2d:
+    weight, bias = _dense_weight(attrs, params["weight"]), params.get("bias")
+    if "bn.eps" in attrs:  # folded by pycnn.passes.fold_batch_norm
+        scale, shift = batch_norm_affine(attrs, params, "bn.")
+        if bias is not None:
+            shift = shift + bias * scale
+        weight = (weight * scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
+        bias = shift.astype(np.float32)
+    return _core.conv2d_pack(np.ascontiguousarray(weight), bias)
+
+
+def _conv2d_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
+    return _core.conv2d_output_shape(
+        _conv2d_params(attrs), x[0], _dense_weight_shape(attrs, params)
+    )
+
+
+def _weight_macs(attrs: Attrs, params: ParamShapes, y: Shape) -> int:
+    return y[0] * y[2] * y[3] * math.prod(params["weight"])
+
+
+def _packed_channels(channels: int) -> int:
+    return -(-channels // _core.CHANNEL_BLOCK) * _core.CHANNEL_BLOCK
+
+
+def _conv2d_bytes(attrs: Attrs, params: ParamShapes) -> int:
+    k, *filter_shape = _dense_weight_shape(attrs, params)
+    return 4 * _packed_channels(k) * (math.prod(filter_shape) + 1)  # and the bias
+
+
+def _conv2d_tasks(
+    attrs: Attrs, x: Refs, packed: Any, y: _core.TensorRef, isa: str
+) -> list[_core.Task]:
+    residual = x[1] if len(x) > 1 else None
+    return [_core.conv2d_task(_conv2d_params(attrs), x[0], packed, residual, y, isa)]
+
+
+def _linear_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
+    return _core.linear_output_shape(x[0], params["weight"])
+
+
+# Pooling ----------------------------------------------------------------------------------------
+
+
+def _pool2d(kind: str, *, whole_image: bool = False) -> OpSpec:
+    def params_for(attrs: Attrs, x: Shape) -> _core.Pool2dParams:
+        if whole_image:
+            attrs = {"kernel_size": x[2:], "stride": (1, 1), "padding": (0, 0, 0, 0)}
+        return _core.Pool2dParams(
+            kind=kind,
+            kernel_size=attrs["kernel_size"],
+            stride=attrs["stride"],
+            padding=attrs["padding"],
+            ceil_mode=attrs.get("ceil_mode", False),
+            count_include_pad=attrs.get("count_include_pad", True),
+            window_rule=attrs.get("window_rule", "torch"),
+        )
+
+    return OpSpec(
+        output_shape=lambda attrs, x, params: _core.pool2d_output_shape(
+            params_for(attrs, x[0]), x[0]
+        ),
+        tasks=lambda attrs, x, packed, y, isa: [
+            _core.pool2d_task(params_for(attrs, x[0].shape), x[0], y, isa)
+        ],
+    )
+
+
+# Element-wise and per channel -------------------------------------------------------------------
+
+
+def _same_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
+    for other in x[1:]:
+        if other != x[0]:
+            raise ShapeError(f"add: the inputs have shapes {x[0]} and {other}; they must be equal")
+    return x[0]
+
+
+def _activation(kind: str) -> OpSpec:
+    return OpSpec(
+        output_shape=_same_shape,
+        tasks=lambda attrs, x, packed, y, isa: [
+            _core.activation_task(
+                kind, attrs.get("scale", 1.0), attrs.get("slope", 1.0), x[0], y, isa
+            )
+        ],
+    )
+
+
+def _per_channel_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
+    for role, shape in params.items():
+        if math.prod(shape) != x[0][1]:
+            raise ShapeError(
+                f"{role} has shape {shape}, but the input {x[0]} has {x[0][1]} channels"
+            )
+    return x[0]
+
+
+def _channel_affine_tasks(
+    attrs: Attrs, x: Refs, packed: Any, y: _core.TensorRef, isa: str
+) -> list[_core.Task]:
+    return [_core.channel_affine_task(attrs.get("relu", False), x[0], packed, y, isa)]
+
+
+def _pack_batch_norm(attrs: Attrs, params: Params) -> _core.PackedChannelAffine:
+    scale, shift = batch_norm_affine(attrs, params)
+    return _core.channel_affine_pack(scale.astype(np.float32), shift.astype(np.float32))
+
+
+def _affine_bytes(attrs: Attrs, params: ParamShapes) -> int:
+    channels = next(iter(params.values()))[0]
+    return 2 * 4 * _packed_channels(channels)
+
+
+# Channels and layout ----------------------------------------------------------------------------
+
+
+def _concat_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
+    n, _, h, w = x[0]
+    for other in x[1:]:
+        if (other[0], *other[2:]) != (n, h, w):
+            raise ShapeError(f"concat: the inputs {list(x)} differ in more than their channels")
+    return (n, sum(shape[1] for shape in x), h, w)
+
+
+def _concat_tasks(
+    attrs: Attrs, x: Refs, packed: Any, y: _core.TensorRef, isa: str
+) -> list[_core.Task]:
+    """Copy the inputs, but those that were written in place (`attrs["in_place"]`)."""
+    tasks, offset = [], 0
+    for i, ref in enumerate(x):
+        if i not in attrs.get("in_place", ()):
+            tasks.append(_core.copy_channels_task(offset, 1, False, ref, y, isa))
+        offset += ref.shape[1]
+    return tasks
+
+
+def _shortcut_a_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
+    n, c, h, w = x[0]
+    stride, channels = attrs["stride"], attrs["out_channels"]
+    if channels < c:
+        raise ShapeError(f"shortcut_a: {channels} output channels, fewer than the input's {c}")
+    return (n, channels, -(-h // stride), -(-w // stride))
+
+
+def _shortcut_a_tasks(
+    attrs: Attrs, x: Refs, packed: Any, y: _core.TensorRef, isa: str
+) -> list[_core.Task]:
+    offset = (attrs["out_channels"] - x[0].shape[1]) // 2
+    return [_core.copy_channels_task(offset, attrs["stride"], True, x[0], y, isa)]
+
+
+def _flatten_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
+    n, c, h, w = x[0]
+    return (n, c * h * w, 1, 1)
+
+
+def _rbf_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
+    return _core.linear_output_shape(x[0], params["weight"])
+
+
+OPS: dict[str, OpSpec] = {
+    "conv2d": OpSpec(
+        _conv2d_shape,
+        _conv2d_tasks,
+        macs=_weight_macs,
+        pack=_pack_conv2d,
+        packed_bytes=_conv2d_bytes,
+        reads_plain=True,
+    ),
+    "linear": OpSpec(
+        _linear_shape,
+        lambda attrs, x, packed, y, isa: [
+            _core.linear_task(attrs.get("relu", False), x[0], packed, y, isa)
+        ],
+        macs=_weight_macs,
+        pack=_pack_conv2d,
+        packed_bytes=_conv2d_bytes,
+    ),
+    "max_pool2d": _pool2d("max"),
+    "avg_pool2d": _pool2d("average"),
+    "global_avg_pool": _pool2d("average", whole_image=True),
+    "lrn": OpSpec(
+        _same_shape,
+        lambda attrs, x, packed, y, isa: [
+            _core.lrn_task(
+                attrs["window"][0],
+                attrs["window"][1],
+                attrs["alpha"],
+                attrs["beta"],
+                attrs["k"],
+                x[0],
+                y,
+                isa,
+            )
+        ],
+    ),
+    "relu": _activation("relu"),
+    "sigmoid": _activation("sigmoid"),
+    "tanh": _activation("tanh"),
+    "add": OpSpec(
+        _same_shape,
+        lambda attrs, x, packed, y, isa: [
+            _core.add_task(attrs.get("relu", False), x[0], x[1], y, isa)
+        ],
+    ),
+    "batch_norm": OpSpec(
+        _per_channel_shape,
+        _channel_affine_tasks,
+        pack=_pack_batch_norm,
+        packed_bytes=_affine_bytes,
+        buffers=("running_mean", "running_var"),
+    ),
+    "channel_affine": OpSpec(
+        _per_channel_shape,
+        _channel_affine_tasks,
+        pack=lambda attrs, params: _core.channel_affine_pack(params["weight"], params["bias"]),
+        packed_bytes=_affine_bytes,
+    ),
+    "concat": OpSpec(_concat_shape, _concat_tasks),
+    "shortcut_a": OpSpec(_shortcut_a_shape, _shortcut_a_tasks),
+    "flatten": OpSpec(
+        _flatten_shape,
+        lambda attrs, x, packed, y, isa: [_core.layout_task(x[0], y, isa)],
+    ),
+    "dropout": OpSpec(  # inference: identity; pycnn.passes.remove_dropout takes it out
+        _same_shape,
+        lambda attrs, x, packed, y, isa: [_core.copy_channels_task(0, 1, False, x[0], y, isa)],
+    ),
+    "softmax": OpSpec(
+        _same_shape,
+        lambda attrs, x, packed, y, isa: [_core.softmax_task(x[0], y, isa)],
+    ),
+    "rbf": OpSpec(
+        _rbf_shape,
+        lambda attrs, x, packed, y, isa: [_core.rbf_task(x[0], packed, y, isa)],
+        pack=lambda attrs, params: _core.rbf_pack(params["weight"]),
+        packed_bytes=lambda attrs, params: (
+            4 * _packed_channels(params["weight"][0]) * params["weight"][1]
+        ),
+        buffers=("weight",),
+    ),
+}
