@@ -1,0 +1,256 @@
+"""ResNet and plain nets: He et al., "Deep Residual Learning for Image Recognition", 2015.
+
+Layer names are those of the authors' Caffe models: `res3a_branch2b` is the second convolution of
+the first block of stage 3, `bn3a_branch2b` its batch normalisation, `res3a_branch1` the
+shortcut's projection, `res3a` the sum.
+
+``resnet18@torchvision`` ... ``resnet152@torchvision``: table 1 of the paper, as torchvision has
+it. Where a stage changes the shape the shortcut is a projection (the paper's option B).
+Deviations from the paper: bottlenecks stride on their 3x3 convolution (torchvision's "v1.5", 4.09
+G multiply-adds for ResNet-50), the paper on their first 1x1 (3.86 G): `stride_on="1x1"`, the same
+parameters, but torchvision's weights were not trained for it. `pool1` is padded by 1 and rounds
+down; the authors' Caffe model rounds up instead.
+
+``plain18@paper``, ``plain34@paper``: the same without shortcuts, for the comparison of the
+paper's section 4.1.
+
+``resnet20@akamaster`` ... ``resnet110@akamaster``: section 4.2, for CIFAR-10, with stages of 16,
+32 and 64 channels and shortcuts without parameters (option A: every second pixel, zeros in the
+new channels). Deviation: the new channels are split to both sides of the old, where the paper
+does not say.
+
+``plain20@paper`` ... ``plain110@paper``: the same without shortcuts; as option A has no
+parameters, with as many.
+
+Nobody published weights of the plain nets. They get the preprocessing of the residual nets beside
+them, so that the two can be compared.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+from pycnn.graph import Graph
+from pycnn.models.registry import register
+from pycnn.models.variant import Variant
+from pycnn.vision.presets import CIFAR10_AKAMASTER, TORCHVISION
+
+__all__ = ["build_cifar", "build_imagenet"]
+
+PAPER = "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2015"
+
+# Depth -> number of blocks in the stages 2, 3, 4, 5.
+IMAGENET_BLOCKS = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+IMAGENET_CHANNELS = (64, 128, 256, 512)
+BOTTLENECK_DEPTHS = (50, 101, 152)
+EXPANSION = 4  # of a bottleneck's last convolution
+
+CIFAR_DEPTHS = (20, 32, 44, 56, 110)  # 6n + 2, n blocks in each of the stages 2, 3, 4
+CIFAR_CHANNELS = (16, 32, 64)
+
+
+def build_imagenet(depth: int, residual: bool = True, stride_on: str = "3x3") -> Graph:
+    """ResNet or plain net for ImageNet.
+
+    Parameters
+    ----------
+    depth : {18, 34, 50, 101, 152}
+        Plain nets: 18 or 34.
+    residual : bool
+        False: no shortcuts.
+    stride_on : {"3x3", "1x1"}
+        The convolution of a bottleneck that halves the image.
+
+    Returns
+    -------
+    Graph
+    """
+    g = Graph(f"{'resnet' if residual else 'plain'}{depth}")
+    x = g.input("data", (3, 224, 224))
+    x = _conv_bn(g, "conv1", "bn_conv1", x, 64, 7, stride=2)  # N x 64 x 112 x 112
+    x = g.relu("conv1_relu", x)
+    x = g.max_pool2d("pool1", x, 3, stride=2, padding=1)  # N x 64 x 56 x 56
+    in_channels = 64
+    # N x 64 x 56 x 56, N x 128 x 28 x 28, N x 256 x 14 x 14, N x 512 x 7 x 7;
+    # bottlenecks N x 256 x 56 x 56, ..., N x 2048 x 7 x 7
+    stages = zip(IMAGENET_CHANNELS, IMAGENET_BLOCKS[depth], strict=True)
+    for stage, (channels, count) in enumerate(stages, 2):
+        out_channels = EXPANSION * channels if depth in BOTTLENECK_DEPTHS else channels
+        for index in range(count):
+            block = f"{stage}{_block_name(stage, index, depth)}"
+            stride = 2 if stage > 2 and index == 0 else 1
+            layers = [(channels, 3, stride), (channels, 3, 1)]
+            if depth in BOTTLENECK_DEPTHS:
+                on_1x1, on_3x3 = (stride, 1) if stride_on == "1x1" else (1, stride)
+                layers = [(channels, 1, on_1x1), (channels, 3, on_3x3), (out_channels, 1, 1)]
+            shortcut = x
+            if residual and (stride, in_channels) != (1, out_channels):
+                shortcut = _conv_bn(
+                    g, f"res{block}_branch1", f"bn{block}_branch1", x, out_channels, 1, stride
+                )
+            x = _block(g, block, x, layers, shortcut if residual else None)
+            in_channels = out_channels
+    x = g.global_avg_pool("pool5", x)  # N x 512 x 1 x 1, bottlenecks N x 2048 x 1 x 1
+    x = g.flatten("flatten", x)
+    g.output(g.linear("fc1000", x, 1000))  # N x 1000
+    return g
+
+
+def build_cifar(depth: int, residual: bool = True) -> Graph:
+    """ResNet or plain net for CIFAR-10.
+
+    Parameters
+    ----------
+    depth : {20, 32, 44, 56, 110}
+    residual : bool
+        False: no shortcuts.
+
+    Returns
+    -------
+    Graph
+    """
+    g = Graph(f"{'resnet' if residual else 'plain'}{depth}")
+    x = g.input("data", (3, 32, 32))
+    x = _conv_bn(g, "conv1", "bn_conv1", x, 16, 3)  # N x 16 x 32 x 32
+    x = g.relu("conv1_relu", x)
+    # N x 16 x 32 x 32, N x 32 x 16 x 16, N x 64 x 8 x 8
+    for stage, channels in enumerate(CIFAR_CHANNELS, 2):
+        for index in range((depth - 2) // 6):
+            block = f"{stage}{_block_name(stage, index, depth)}"
+            stride = 2 if stage > 2 and index == 0 else 1
+            shortcut = x
+            if residual and stride == 2:
+                shortcut = g.shortcut_a(f"res{block}_branch1", x, channels, stride)
+            layers = [(channels, 3, stride), (channels, 3, 1)]
+            x = _block(g, block, x, layers, shortcut if residual else None)
+    x = g.global_avg_pool("pool5", x)  # N x 64 x 1 x 1
+    x = g.flatten("flatten", x)  # N x 64
+    g.output(g.linear("fc10", x, 10))  # N x 10
+    return g
+
+
+def _conv_bn(
+    g: Graph, conv: str, bn: str, x: str, out_channels: int, kernel_size: int, stride: int = 1
+) -> str:
+    x = g.conv2d(conv, x, out_channels, kernel_size, stride, kernel_size // 2, bias=False)
+    return g.batch_norm(bn, x)
+
+
+def _block(
+    g: Graph, block: str, x: str, layers: list[tuple[int, int, int]], shortcut: str | None
+) -> str:
+    """Add a chain of (out_channels, kernel_size, stride), then the sum (not plain) and ReLU."""
+    for i, (branch, layer) in enumerate(zip("abc", layers, strict=False)):
+        if i > 0:
+            x = g.relu(f"res{block}_branch2{'abc'[i - 1]}_relu", x)
+        x = _conv_bn(g, f"res{block}_branch2{branch}", f"bn{block}_branch2{branch}", x, *layer)
+    if shortcut is not None:
+        x = g.add(f"res{block}", shortcut, x)
+    return g.relu(f"res{block}_relu", x)
+
+
+def _block_name(stage: int, index: int, depth: int) -> str:
+    """Return a, b, c, ...; in the long stages of ResNet-101 and 152 a, b1, b2, ..., as MSRA's."""
+    if depth in (101, 152) and stage in (3, 4):
+        return f"b{index}" if index else "a"
+    return chr(ord("a") + index)
+
+
+# Names of published weights -----------------------------------------------------------------------
+
+_BLOCK_PARAMETER = re.compile(
+    r"layer(?P<layer>[1-4])\.(?P<index>\d{1,2})\."
+    r"(?:(?P<kind>conv|bn)(?P<number>[123])|downsample\.(?P<downsample>[01]))\.(?P<role>\w+)"
+)
+_OUTSIDE_BLOCKS = {"conv1": "conv1", "bn1": "bn_conv1", "fc": "fc1000", "linear": "fc10"}
+
+
+def _rename(name: str, depth: int) -> str | None:
+    """Turn torchvision's or akamaster's name of a parameter into ours.
+
+    >>> _rename("layer1.0.conv1.weight", 50), _rename("layer3.22.bn3.running_var", 101)
+    ('res2a_branch2a.weight', 'bn4b22_branch2c.running_var')
+    """
+    name = name.removeprefix("module.")  # saved from DataParallel
+    layer, _, role = name.rpartition(".")
+    if role == "num_batches_tracked":
+        return None
+    if layer in _OUTSIDE_BLOCKS:
+        return f"{_OUTSIDE_BLOCKS[layer]}.{role}"
+    match = _BLOCK_PARAMETER.fullmatch(name)
+    if match is None:
+        return name
+    stage = int(match["layer"]) + 1
+    block = f"{stage}{_block_name(stage, int(match['index']), depth)}"
+    if match["downsample"]:
+        return f"{'bn' if match['downsample'] == '1' else 'res'}{block}_branch1.{match['role']}"
+    prefix = {"conv": "res", "bn": "bn"}[match["kind"]]
+    return f"{prefix}{block}_branch2{'abc'[int(match['number']) - 1]}.{match['role']}"
+
+
+# Variants -----------------------------------------------------------------------------------------
+
+for _depth in IMAGENET_BLOCKS:
+    register(
+        Variant(
+            name=f"resnet{_depth}",
+            source="torchvision",
+            title=f"ResNet-{_depth}",
+            paper=PAPER,
+            build=build_imagenet,
+            options={"depth": _depth},
+            choices={"stride_on": ("3x3", "1x1")} if _depth in BOTTLENECK_DEPTHS else {},
+            preprocessing=TORCHVISION,
+            labels="imagenet",
+            licence="BSD-3-Clause",
+            rename=partial(_rename, depth=_depth),
+        )
+    )
+for _depth in (18, 34):
+    register(
+        Variant(
+            name=f"plain{_depth}",
+            source="paper",
+            title=f"Plain-{_depth}",
+            paper=PAPER,
+            build=build_imagenet,
+            options={"depth": _depth, "residual": False},
+            preprocessing=TORCHVISION,
+            labels="imagenet",
+        )
+    )
+for _depth in CIFAR_DEPTHS:
+    register(
+        Variant(
+            name=f"resnet{_depth}",
+            source="akamaster",
+            title=f"ResNet-{_depth}, CIFAR-10",
+            paper=PAPER,
+            build=build_cifar,
+            options={"depth": _depth},
+            preprocessing=CIFAR10_AKAMASTER,
+            labels="cifar10",
+            licence="BSD-2-Clause",
+            rename=partial(_rename, depth=_depth),
+        )
+    )
+for _depth in CIFAR_DEPTHS:
+    register(
+        Variant(
+            name=f"plain{_depth}",
+            source="paper",
+            title=f"Plain-{_depth}, CIFAR-10",
+            paper=PAPER,
+            build=build_cifar,
+            options={"depth": _depth, "residual": False},
+            preprocessing=CIFAR10_AKAMASTER,
+            labels="cifar10",
+        )
+    )
