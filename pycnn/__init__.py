@@ -1,0 +1,41 @@
+"""pycnn runs convolutional networks: the classic ones, with their published weights, fast.
+
+>>> import pycnn
+>>> model = pycnn.load("lenet5")
+"""
+
+from pycnn._core import active_isa, available_isas
+from pycnn.errors import (
+    DeviceError,
+    ImageError,
+    ModelFormatError,
+    OfflineError,
+    PycnnError,
+    ShapeError,
+    UnknownNameError,
+    UnsupportedError,
+    WeightsError,
+)
+from pycnn.graph import Graph
+from pycnn.loading import load
+from pycnn.model import Model, Prediction
+from pycnn.models import variants
+
+__all__ = [
+    "DeviceError",
+    "Graph",
+    "ImageError",
+    "Model",
+    "ModelFormatError",
+    "OfflineError",
+    "Prediction",
+    "PycnnError",
+    "ShapeError",
+    "UnknownNameError",
+    "UnsupportedError",
+    "WeightsError",
+    "active_isa",
+    "available_isas",
+    "load",
+    "variants",
+]

@@ -1,0 +1,437 @@
+"""A network with its weights, ready to run."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pycnn import _core
+from pycnn.compile import Plan, arena_elems, compile_graph
+from pycnn.errors import ShapeError, UnsupportedError, suggest
+from pycnn.graph import Graph, Node
+from pycnn.opset import OPS, Array, Shape
+from pycnn.passes import optimize
+from pycnn.summary import Summary, summarize
+from pycnn.weights import ArrayWeights, FileWeights, RandomWeights, Weights, parameter
+
+if TYPE_CHECKING:
+    from pycnn.models.variant import Variant
+    from pycnn.vision.preprocess import ImageLike, Preprocessing
+
+# Plans are small beside the weights that they share, but each keeps its arenas.
+MAX_PLANS = 8
+
+# Images that `predict` sends through the network at once: bounds memory, whatever is asked.
+PREDICT_BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One line of an answer: the class's label, its index, its probability."""
+
+    label: str
+    index: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that one run at a time needs; exact, and known before anything runs.
+
+    Attributes
+    ----------
+    weights_bytes
+        The packed weights, kept as long as the model.
+    activation_bytes
+        The arena of the plan.
+    output_bytes
+        The arrays that `run` returns.
+    """
+
+    weights_bytes: int
+    activation_bytes: int
+    output_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """All of them."""
+        return self.weights_bytes + self.activation_bytes + self.output_bytes
+
+
+class _Request(NamedTuple):
+    """What a plan is compiled for."""
+
+    shapes: tuple[Shape, ...]
+    outputs: tuple[tuple[str, str], ...]  # public name, layer
+    softmax: bool
+
+
+class Model:
+    """A network with its weights; made by :func:`pycnn.load`.
+
+    Safe to use from many threads and after a fork; pickles as its name and where its weights came
+    from (by value where they came from memory).
+
+    Attributes
+    ----------
+    graph
+        The network.
+    variant
+        Which published network this is, if it is a registered one.
+    preprocessing
+        How an image becomes an input, if known.
+    labels
+        Names of the classes, if known.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        weights: Weights,
+        *,
+        variant: Variant | None = None,
+        choices: Mapping[str, object] | None = None,
+        preprocessing: Preprocessing | None = None,
+        labels: Sequence[str] | None = None,
+        threads: int | None = None,
+        isa: str | None = None,
+    ) -> None:
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
+        if isa is not None and isa not in _core.available_isas():
+            # The engine says what is wrong with the name.
+            raise_unavailable(isa)
+        self.graph = graph
+        self.variant = variant
+        self.preprocessing = preprocessing
+        self.labels = tuple(labels) if labels is not None else None
+        self._weights = weights
+        self._choices = dict(choices or {})
+        self._threads = threads
+        self._isa = isa
+        self._packed: dict[object, Any] = {}
+        self._plans: OrderedDict[_Request, Plan] = OrderedDict()
+        self._unlock()
+        _models.add(self)
+
+    def _unlock(self) -> None:
+        self._lock = threading.Lock()  # the plans
+        self._compile_lock = threading.Lock()  # the packed weights
+
+    # Running --------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        batch: Any,
+        *,
+        taps: Iterable[str] = (),
+        until: str | None = None,
+    ) -> Array | dict[str, Array]:
+        """Run the network on a batch.
+
+        Parameters
+        ----------
+        batch : (N, C, H, W) float32
+            NumPy array, or anything with DLPack; preprocessed as the network expects. Any N;
+            another H and W where the network allows it. A mapping by input name for several inputs.
+        taps : names of layers
+            Also return what these layers compute, by the paper's names.
+        until : name of a layer
+            Compute no further than this layer, and return its output in place of the network's.
+
+        Returns
+        -------
+        array, or dict of name to array
+            Logits ``(N, classes)`` for a registered network. A dict when there are several outputs:
+            auxiliary heads, or taps; the main output comes under its layer's name.
+
+        Raises
+        ------
+        ShapeError
+            The batch does not fit; the message says what it looks like.
+        UnknownNameError
+            No layer of that name; near matches are named.
+
+        Notes
+        -----
+        The bits of a row depend on neither its batch, its place there, the threads nor the run.
+        """
+        outputs = {until: self._layer(until)} if until is not None else dict(self.graph.outputs)
+        outputs.update({name: self._layer(name) for name in taps})
+        results = self._run(batch, outputs)
+        return results if len(results) > 1 else next(iter(results.values()))
+
+    def probabilities(self, batch: Any) -> Array:
+        """Softmax of the main output: ``(N, classes)`` float32. Takes what :meth:`run` takes."""
+        name, layer = next(iter(self.graph.outputs.items()))
+        ends_in_softmax = layer not in self.graph.inputs and self.graph.node(layer).op == "softmax"
+        return self._run(batch, {name: layer}, softmax=not ends_in_softmax)[name]
+
+    def predict(
+        self, images: ImageLike | Iterable[ImageLike], top: int = 5
+    ) -> list[Prediction] | list[list[Prediction]]:
+        """Classify images with the variant's own preprocessing.
+
+        Parameters
+        ----------
+        images
+            A path, a PIL image, or a uint8 array (H, W, 3) or (H, W); or several of these.
+        top : int
+            How many classes, best first.
+
+        Returns
+        -------
+        list of Prediction, or a list of such lists
+            A list of lists when several images were given.
+
+        Raises
+        ------
+        UnsupportedError
+            The model does not know its preprocessing.
+        ImageError
+            An image cannot be read; the message names it.
+        """
+        preprocessing = self.preprocessing
+        if preprocessing is None:
+            raise UnsupportedError(
+                f"{self.name} does not know how its images are preprocessed; use run() on a batch"
+            )
+        if top < 1:
+            raise ValueError(f"top must be at least 1, got {top}")
+        if isinstance(images, (str, os.PathLike)) or hasattr(images, "convert"):
+            return self._predict([images], preprocessing, top)[0]
+        if isinstance(images, np.ndarray) and images.ndim != 4:
+            return self._predict([images], preprocessing, top)[0]
+        return self._predict(list(images), preprocessing, top)
+
+    def _predict(
+        self, images: Sequence[Any], preprocessing: Preprocessing, top: int
+    ) -> list[list[Prediction]]:
+        found: list[list[Prediction]] = []
+        for start in range(0, len(images), PREDICT_BATCH):
+            batch = preprocessing.batch(images[start : start + PREDICT_BATCH])
+            for row in self.probabilities(batch):
+                best = np.argsort(-row.reshape(-1), kind="stable")[:top]
+                found.append([Prediction(self.label(int(i)), int(i), float(row[i])) for i in best])
+        return found
+
+    def label(self, index: int) -> str:
+        """Name of a class, or its number where names are not known."""
+        if self.labels is not None and index < len(self.labels):
+            return self.labels[index]
+        return str(index)
+
+    # Looking --------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """``name@source`` of a registered network, else the graph's name."""
+        return self.variant.id if self.variant else self.graph.name
+
+    @property
+    def threads(self) -> int:
+        """How many threads a run may use."""
+        return self._threads or _core.default_num_threads()
+
+    def summary(self, batch: int = 1, size: tuple[int, int] | None = None) -> Summary:
+        """Layers with output shape, parameters and multiply-adds, and the totals.
+
+        Parameters
+        ----------
+        batch : int
+        size : (height, width), optional
+            Of the input; default: the nominal one.
+        """
+        return summarize(self.graph, self._input_shapes(batch, size))
+
+    def memory(self, batch: int = 1, size: tuple[int, int] | None = None) -> Memory:
+        """Bytes that a run of this batch needs, exactly; computed without running anything."""
+        shapes = self._input_shapes(batch, size)
+        graph = optimize(self.graph.with_outputs(self.graph.outputs))
+        values = graph.shapes(shapes)
+        outputs = sum(
+            _core.storage_elems(values[name], blocked=False) for name in graph.outputs.values()
+        )
+        return Memory(
+            weights_bytes=sum(
+                spec.packed_bytes(node.attrs, graph.param_shapes(node))
+                for node in graph.nodes
+                if (spec := OPS[node.op]).pack
+            ),
+            activation_bytes=4 * arena_elems(graph, shapes),
+            output_bytes=4 * outputs,
+        )
+
+    def trim(self) -> None:
+        """Let go of all plans, arenas and packed weights; the next run makes them anew."""
+        with self._compile_lock, self._lock:
+            self._plans.clear()
+            self._packed.clear()
+
+    def __repr__(self) -> str:
+        isa = self._isa or _core.active_isa()
+        weights = self._weights.describe()
+        return f"<pycnn.Model {self.name}, weights: {weights}, {isa}, {self.threads} threads>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickle, (self._state(),)
+
+    # Inside ---------------------------------------------------------------------------------------
+
+    def _state(self) -> dict[str, Any]:
+        weights = self._weights
+        reference: Any = weights
+        if isinstance(weights, FileWeights):
+            reference = weights.path
+        elif isinstance(weights, ArrayWeights):
+            reference = {name: weights.get(name) for name in weights.shapes}
+        elif isinstance(weights, RandomWeights):
+            reference = weights.seed
+        return {
+            "variant": self.variant.id if self.variant else None,
+            "choices": self._choices,
+            "graph": None if self.variant else self.graph,
+            "weights": reference,
+            "preprocessing": self.preprocessing,
+            "labels": self.labels,
+            "threads": self._threads,
+            "isa": self._isa,
+        }
+
+    def _layer(self, name: str) -> str:
+        if name not in self.graph.inputs:
+            self.graph.node(name)  # raises with near matches
+        return name
+
+    def _input_shapes(self, batch: int, size: tuple[int, int] | None) -> dict[str, Shape]:
+        if batch < 1:
+            raise ShapeError(f"batch must be at least 1, got {batch}")
+        return {
+            name: (batch, c, *(size or (h, w))) for name, (c, h, w) in self.graph.inputs.items()
+        }
+
+    def _run(
+        self,
+        batch: Any,
+        outputs: Mapping[str, str],
+        softmax: bool = False,
+        poison: int | None = None,
+    ) -> dict[str, Array]:
+        given = batch if isinstance(batch, Mapping) else {next(iter(self.graph.inputs)): batch}
+        if set(given) != set(self.graph.inputs):
+            raise ShapeError(
+                f"{self.name} has the inputs {list(self.graph.inputs)}, got {list(given)}"
+            )
+        arrays = [
+            check_batch(given[name], size, self.name, self.preprocessing is not None)
+            for name, size in self.graph.inputs.items()
+        ]
+        request = _Request(
+            tuple(array.shape for array in arrays),
+            tuple(outputs.items()),
+            softmax,
+        )
+        return self._plan(request).run(arrays, self.threads, poison)
+
+    def _plan(self, request: _Request) -> Plan:
+        with self._lock:
+            if (plan := self._plans.get(request)) is not None:
+                self._plans.move_to_end(request)
+                return plan
+        with self._compile_lock:
+            plan = self._plans.get(request) or self._compile(request)
+            with self._lock:
+                self._plans[request] = plan
+                while len(self._plans) > MAX_PLANS:
+                    self._plans.popitem(last=False)
+        return plan
+
+    def _compile(self, request: _Request) -> Plan:
+        graph = self.graph.with_outputs(dict(request.outputs))
+        if request.softmax:
+            public, layer = request.outputs[0]
+            name = f"softmax of {layer}"
+            graph = replace(
+                graph,
+                nodes=[*graph.nodes, Node(name, "softmax", (layer,))],
+                outputs={public: name},
+            )
+        inputs = dict(zip(self.graph.inputs, request.shapes, strict=True))
+        isa = self._isa or _core.active_isa()
+        return compile_graph(optimize(graph), inputs, self._pack, isa)
+
+    def _pack(self, node: Node) -> Any:
+        """Packed weights of a node, made once and shared by all plans."""
+        spec = OPS[node.op]
+        key = (node.op, tuple(sorted(node.params.items())))
+        if spec.pack is not None and key not in self._packed:
+            arrays = {
+                role: parameter(self._weights, self.graph, name)
+                for role, name in node.params.items()
+            }
+            self._packed[key] = spec.pack(node.attrs, arrays)
+        return self._packed[key]
+
+
+def check_batch(batch: Any, size: tuple[int, int, int], name: str, images: bool) -> Array:
+    """Return the batch as a C-contiguous float32 array, or say what is wrong with it."""
+    if not isinstance(batch, np.ndarray) and hasattr(batch, "__dlpack__"):
+        batch = np.from_dlpack(batch)
+    array: npt.NDArray[Any] = np.asarray(batch)
+    c, h, w = size
+    expected = f"{name}: expected a float32 batch (N, {c}, {h}, {w})"
+    got = f"got {array.dtype} {array.shape}"
+    if array.dtype != np.float32:
+        hint = ""
+        if array.dtype == np.uint8 and images:
+            hint = "; predict() takes uint8 images and preprocesses them"
+        elif np.issubdtype(array.dtype, np.floating):
+            hint = "; convert it with .astype(numpy.float32)"
+        raise ShapeError(f"{expected}, {got}{hint}")
+    if array.ndim != 4:
+        hint = "; add the batch dimension: x[None]" if array.ndim == 3 else ""
+        raise ShapeError(f"{expected}, {got}{hint}")
+    if array.shape[1] != c:
+        hint = ""
+        if array.shape[3] == c:
+            hint = "; this looks like NHWC: use x.transpose(0, 3, 1, 2)"
+        raise ShapeError(f"{expected}, {got}{hint}")
+    if array.size == 0:
+        raise ShapeError(f"{expected}, {got}: the batch is empty")
+    return np.ascontiguousarray(array)
+
+
+def _unpickle(state: dict[str, Any]) -> Model:
+    from pycnn.loading import restore
+
+    return restore(**state)
+
+
+def raise_unavailable(isa: str) -> None:
+    """Raise the DeviceError for an instruction set that this machine lacks."""
+    from pycnn.errors import DeviceError
+
+    known = _core.available_isas()
+    raise DeviceError(
+        f"this machine has no instruction set '{isa}'{suggest(isa, known)}; it has {known}"
+    )
+
+
+# A fork may happen while another thread holds a model's lock: the child starts with open ones.
+_models: weakref.WeakSet[Model] = weakref.WeakSet()
+
+
+def _unlock_models() -> None:
+    for model in _models:
+        model._unlock()
+
+
+os.register_at_fork(after_in_child=_unlock_models)

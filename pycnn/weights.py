@@ -1,0 +1,185 @@
+"""Where a model's weights come from, and whether they fit its network."""
+
+from __future__ import annotations
+
+import math
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pycnn.errors import WeightsError
+from pycnn.formats import TensorFile, open_weights
+from pycnn.graph import Graph
+from pycnn.opset import Array
+
+Shapes = Mapping[str, tuple[int, ...]]
+Rename = Callable[[str], str | None]
+
+
+class Weights(ABC):
+    """Float32 arrays by parameter name, made or read when asked for.
+
+    Attributes
+    ----------
+    shapes
+        Name -> shape of all that there is.
+    """
+
+    shapes: Shapes
+
+    @abstractmethod
+    def get(self, name: str) -> Array:
+        """One array; may be a new copy at each call."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Where they come from, for messages and `repr`."""
+
+
+class FileWeights(Weights):
+    """Weights of a file, read from it at each use."""
+
+    def __init__(self, path: str | os.PathLike[str], rename: Rename | None = None) -> None:
+        self.path = os.path.abspath(os.fspath(path))
+        self._file: TensorFile = open_weights(self.path)
+        self._source = _renamed(self._file.shapes, rename, self.path)
+        self.metadata = self._file.metadata
+        self.shapes = {ours: self._file.shapes[theirs] for ours, theirs in self._source.items()}
+
+    def get(self, name: str) -> Array:
+        """One array."""
+        return self._file.read(self._source[name])
+
+    def describe(self) -> str:
+        """Return the path."""
+        return self.path
+
+
+class ArrayWeights(Weights):
+    """Weights in memory: the caller's arrays (NumPy, or anything with DLPack)."""
+
+    def __init__(self, arrays: Mapping[str, Any], rename: Rename | None = None) -> None:
+        source = _renamed(dict.fromkeys(arrays, ()), rename, "the given weights")
+        self._arrays = {ours: _to_numpy(arrays[theirs], theirs) for ours, theirs in source.items()}
+        self.shapes = {name: array.shape for name, array in self._arrays.items()}
+
+    def get(self, name: str) -> Array:
+        """One array, the caller's own where it is contiguous float32."""
+        return np.ascontiguousarray(self._arrays[name], dtype=np.float32)
+
+    def describe(self) -> str:
+        """Say that they are in memory."""
+        return "arrays in memory"
+
+
+class RandomWeights(Weights):
+    """He initialisation (He et al. 2015, "Delving deep", eq. 10), each tensor by its own seed."""
+
+    def __init__(self, graph: Graph, seed: int = 0) -> None:
+        self.shapes = graph.parameters
+        self.seed = seed
+        roles = {name: role for node in graph.nodes for role, name in node.params.items()}
+        self._index = {name: (i, roles[name]) for i, name in enumerate(graph.parameters)}
+
+    def get(self, name: str) -> Array:
+        """One array, the same at each call."""
+        index, role = self._index[name]
+        shape = self.shapes[name]
+        if role in ("bias", "running_mean"):
+            return np.zeros(shape, np.float32)
+        if role == "running_var" or len(shape) == 1:
+            return np.ones(shape, np.float32)
+        generator = np.random.default_rng([self.seed, index])
+        deviation = math.sqrt(2.0 / math.prod(shape[1:]))
+        return generator.standard_normal(shape, np.float32) * np.float32(deviation)
+
+    def describe(self) -> str:
+        """Say that they are random."""
+        return f"random, seed {self.seed}"
+
+
+def check(graph: Graph, weights: Weights, optional: Shapes | None = None) -> None:
+    """Compare names and shapes with what the graph needs; list everything that does not fit.
+
+    Trailing sizes of 1 do not count: Caffe keeps a linear layer's weight as (K, C, 1, 1).
+
+    Parameters
+    ----------
+    optional
+        Further parameters that belong to the network but are not needed (heads that are off).
+
+    Raises
+    ------
+    WeightsError
+        Naming every missing, surplus and misshapen tensor.
+    """
+    known = {**(optional or {}), **graph.parameters}
+    missing = [name for name in graph.parameters if name not in weights.shapes]
+    surplus = [name for name in weights.shapes if name not in known]
+    misshapen = [
+        f"{name}: {weights.shapes[name]}, expected {known[name]}"
+        for name in known
+        if name in weights.shapes and _trimmed(weights.shapes[name]) != _trimmed(known[name])
+    ]
+    if missing or surplus or misshapen:
+        parts = [
+            f"{len(found)} {what}:\n  " + "\n  ".join(found)
+            for what, found in (
+                ("missing", missing),
+                ("surplus", surplus),
+                ("of another shape", misshapen),
+            )
+            if found
+        ]
+        raise WeightsError(
+            f"the weights ({weights.describe()}) do not fit {graph.name}:\n" + "\n".join(parts)
+        )
+
+
+def parameter(weights: Weights, graph: Graph, name: str) -> Array:
+    """One parameter in the shape that the graph gives it."""
+    return weights.get(name).reshape(graph.parameters[name])
+
+
+def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    while shape and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
+
+
+def _renamed(shapes: Shapes, rename: Rename | None, source: str) -> dict[str, str]:
+    """Our name -> the source's name; a name that already is ours stays."""
+    found: dict[str, str] = {}
+    for theirs in shapes:
+        ours = rename(theirs) if rename else theirs
+        if ours is None:
+            continue
+        if ours in found:
+            raise WeightsError(
+                f"{source}: '{found[ours]}' and '{theirs}' are both the parameter '{ours}'"
+            )
+        found[ours] = theirs
+    return found
+
+
+def _to_numpy(value: Any, name: str) -> npt.NDArray[np.generic]:
+    if not isinstance(value, np.ndarray) and hasattr(value, "__dlpack__"):
+        value = np.from_dlpack(value.detach() if hasattr(value, "detach") else value)
+    array = np.asarray(value)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise WeightsError(f"the weight '{name}' has dtype {array.dtype}, expected floating point")
+    return array
+
+
+__all__ = [
+    "ArrayWeights",
+    "FileWeights",
+    "RandomWeights",
+    "Weights",
+    "check",
+    "parameter",
+]
