@@ -18,6 +18,17 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "pycnn"
 
 
+def _candidates(variant: Variant) -> list[Path]:
+    return [cache_folder() / f"{variant.id}{suffix}" for suffix in (".safetensors", ".npz")]
+
+
+def weights_status(variant: Variant) -> str | None:
+    """Return "ships", "cached", or None where weights must be given."""
+    if variant.shipped:
+        return "ships"
+    return "cached" if any(path.is_file() for path in _candidates(variant)) else None
+
+
 def default_weights(variant: Variant) -> Path:
     """Path of the weights that ship with pycnn or lie in the cache.
 
@@ -28,7 +39,7 @@ def default_weights(variant: Variant) -> Path:
     """
     if variant.shipped:
         return Path(str(resources.files("pycnn") / "data" / "weights" / variant.shipped))
-    candidates = [cache_folder() / f"{variant.id}{suffix}" for suffix in (".safetensors", ".npz")]
+    candidates = _candidates(variant)
     for path in candidates:
         if path.is_file():
             return path

@@ -218,10 +218,13 @@ class Model:
         found: list[list[Prediction]] = []
         for start in range(0, len(images), PREDICT_BATCH):
             batch = preprocessing.batch(images[start : start + PREDICT_BATCH])
-            for row in self.probabilities(batch):
-                best = np.argsort(-row.reshape(-1), kind="stable")[:top]
-                found.append([Prediction(self.label(int(i)), int(i), float(row[i])) for i in best])
+            found.extend(self.rank(row, top) for row in self.probabilities(batch))
         return found
+
+    def rank(self, probabilities: Array, top: int = 5) -> list[Prediction]:
+        """The `top` classes of one row of probabilities, best first; ties by index."""
+        best = np.argsort(-probabilities, kind="stable")[:top]
+        return [Prediction(self.label(int(i)), int(i), float(probabilities[i])) for i in best]
 
     def label(self, index: int) -> str:
         """Name of a class, or its number where names are not known."""
@@ -235,6 +238,11 @@ class Model:
     def name(self) -> str:
         """``name@source`` of a registered network, else the graph's name."""
         return self.variant.id if self.variant else self.graph.name
+
+    @property
+    def weights_origin(self) -> str:
+        """Where the weights come from: a path, "random, seed 0" or "arrays in memory"."""
+        return self._weights.describe()
 
     @property
     def threads(self) -> int:
@@ -278,8 +286,10 @@ class Model:
 
     def __repr__(self) -> str:
         isa = self._isa or _core.active_isa()
-        weights = self._weights.describe()
-        return f"<pycnn.Model {self.name}, weights: {weights}, {isa}, {self.threads} threads>"
+        return (
+            f"<pycnn.Model {self.name}, weights: {self.weights_origin}, "
+            f"{isa}, {self.threads} threads>"
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpickle, (self._state(),)

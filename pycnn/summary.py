@@ -54,7 +54,7 @@ class Summary:
             (
                 row.name,
                 row.op,
-                " x ".join(str(size) for size in row.output_shape),
+                _sizes(row.output_shape),
                 f"{row.parameters:,}" if row.parameters else "",
                 f"{row.macs:,}" if row.macs else "",
             )
@@ -72,6 +72,11 @@ class Summary:
         return "\n".join(
             [self.name, rule, line(header), rule, *map(line, table), rule, line(total)]
         )
+
+
+def _sizes(shape: Shape) -> str:
+    """N x C x H x W, or N x C of a vector."""
+    return " x ".join(str(size) for size in (shape if shape[2:] != (1, 1) else shape[:2]))
 
 
 def summarize(graph: Graph, inputs: Mapping[str, Shape] | None = None) -> Summary:

@@ -1,0 +1,45 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pycnn.cli.bench import bench
+from pycnn.cli.classify import classify
+from pycnn.cli.info import info
+from pycnn.cli.list import list_variants
+from pycnn.cli.summary import summary
+
+# A traceback is for PYCNN_VERBOSE=1; names of files and labels are no markup.
+app = typer.Typer(
+    help="Run convolutional networks: the classic ones, with their published weights.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        from importlib.metadata import version
+
+        print(f"pycnn {version('pycnn')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("list")(list_variants)
+app.command()(info)
+app.command()(classify)
+app.command()(summary)
+app.command()(bench)

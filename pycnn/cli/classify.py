@@ -1,0 +1,98 @@
+"""``pycnn classify``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pycnn.cli.common import (
+    Isa,
+    Json,
+    Options,
+    Threads,
+    Weights,
+    complete_name,
+    load_model,
+    print_json,
+    print_table,
+)
+from pycnn.errors import ImageError, UnsupportedError
+
+if TYPE_CHECKING:
+    from pycnn.model import Model
+
+
+def classify(
+    paths: Annotated[
+        list[str], typer.Argument(help="Images, folders, or patterns such as '*.jpg'.")
+    ],
+    model: Annotated[str, typer.Option(help="A network or variant.", autocompletion=complete_name)],
+    weights: Weights = None,
+    top: Annotated[int, typer.Option(min=1, help="Labels for each image.")] = 1,
+    threads: Threads = None,
+    isa: Isa = None,
+    option: Options = None,
+    as_json: Json = False,
+) -> None:
+    """Say what images show: file, label, probability, and the network's time."""
+    from pycnn.vision import expand
+
+    files = expand(paths)
+    network = load_model(model, weights, option, threads=threads, isa=isa)
+    results: list[dict[str, Any]] = []
+    errors: list[dict[str, Any]] = []
+    for file in _with_progress(files):
+        try:
+            results.append(_classify_one(network, file, top, warm=bool(results)))
+        except ImageError as error:
+            errors.append({"file": str(file), "error": str(error)})
+    if as_json:
+        print_json({"model": network.name, "results": results, "errors": errors})
+    elif results:
+        header = ("file", "label", "probability", "network ms")
+        print_table(header, _rows(results), right=header[2:])
+    for failed in errors:
+        print(f"pycnn: error: {failed['error']}", file=sys.stderr)
+    if errors:
+        raise typer.Exit(1)
+
+
+def _classify_one(network: Model, file: Path, top: int, warm: bool) -> dict[str, Any]:
+    if network.preprocessing is None:
+        raise UnsupportedError(f"{network.name} does not know how its images are preprocessed")
+    batch = network.preprocessing(file)[None]
+    if not warm:  # the first run of a shape compiles its plan and packs the weights
+        network.probabilities(batch)
+    start = time.perf_counter()
+    (probabilities,) = network.probabilities(batch)
+    milliseconds = 1e3 * (time.perf_counter() - start)
+    predictions = [asdict(prediction) for prediction in network.rank(probabilities, top)]
+    return {"file": str(file), "predictions": predictions, "ms": round(milliseconds, 4)}
+
+
+def _rows(results: Iterable[dict[str, Any]]) -> Iterable[tuple[str, ...]]:
+    for result in results:
+        for i, found in enumerate(result["predictions"]):
+            first = i == 0
+            yield (
+                result["file"] if first else "",
+                found["label"],
+                f"{found['probability']:.4f}",
+                f"{result['ms']:.3f}" if first else "",
+            )
+
+
+def _with_progress(files: list[Path]) -> Iterable[Path]:
+    """The files, with a progress bar on stderr where that is a terminal."""
+    if len(files) < 2 or not sys.stderr.isatty():
+        return files
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(files, "classifying", console=Console(stderr=True), transient=True)

@@ -1,0 +1,99 @@
+"""What the commands share: options, loading, tables, JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pycnn.errors import WeightsError
+from pycnn.models import find, names, variants
+
+if TYPE_CHECKING:
+    from pycnn.model import Model
+
+
+def complete_name(incomplete: str) -> list[str]:
+    """Names and ``name@source`` for the shell."""
+    return [n for n in [*names(), *(v.id for v in variants())] if n.startswith(incomplete)]
+
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="A network or variant: see `pycnn list`.", autocompletion=complete_name, metavar="NAME"
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(help='A .safetensors or .npz file, "random", or what ships with pycnn.'),
+]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads of a run.")]
+Isa = Annotated[str | None, typer.Option(help="Instruction set; the machine's best by default.")]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="KEY=VALUE", help="A choice of the network, as in `info`."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def parse_choices(name: str, options: Sequence[str] | None) -> dict[str, Any]:
+    """KEY=VALUE pairs, each value of the type that the variant's choice has.
+
+    Raises
+    ------
+    typer.BadParameter
+        Not KEY=VALUE.
+    """
+    allowed = find(name).choices
+    choices: dict[str, Any] = {}
+    for option in options or ():
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"'{option}' is not KEY=VALUE", param_hint="--option")
+        # Unknown keys and values go on as they are: the variant says what it has.
+        typed = {str(v).lower(): v for v in allowed.get(key, ())}
+        choices[key] = typed.get(value.lower(), value)
+    return choices
+
+
+def load_model(
+    name: str,
+    weights: str | None,
+    options: Sequence[str] | None,
+    *,
+    threads: int | None = None,
+    isa: str | None = None,
+    random_if_none: bool = False,
+) -> Model:
+    """Load as the options say; where no weights are at hand, random ones if they will do."""
+    from pycnn.loading import load
+
+    choices = parse_choices(name, options)
+    try:
+        return load(name, weights, threads=threads, isa=isa, **choices)
+    except WeightsError:
+        if weights is not None or not random_if_none:
+            raise
+        return load(name, "random", threads=threads, isa=isa, **choices)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document."""
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2))
+
+
+def print_table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()
+) -> None:
+    """Print columns; those whose titles are in `right` are aligned to the right."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    for line in lines:
+        cells = [
+            cell.rjust(width) if title in right else cell.ljust(width)
+            for cell, width, title in zip(line, widths, header, strict=True)
+        ]
+        print("  ".join(cells).rstrip())

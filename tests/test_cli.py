@@ -1,0 +1,158 @@
+"""The command line, run as a user runs it: in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pycnn
+
+SAMPLES = Path(str(resources.files("pycnn") / "data" / "samples"))
+THREE = str(SAMPLES / "digit_3_50950.png")
+
+
+def pycnn_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pycnn", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=60,
+        check=False,
+    )
+
+
+def document(*arguments: str) -> Any:
+    done = pycnn_command(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+def test_classify_the_shipped_digits() -> None:
+    found = document("classify", str(SAMPLES), "--model", "lenet5", "--top", "3")
+    assert found["model"] == "lenet5@mnist"
+    assert found["errors"] == []
+    assert len(found["results"]) == 20
+    for result in found["results"]:
+        digit = Path(result["file"]).name.split("_")[1]
+        first, second, third = result["predictions"]
+        assert first["label"] == digit
+        assert first["probability"] >= second["probability"] >= third["probability"] >= 0
+        assert result["ms"] > 0
+
+
+def test_classify_prints_a_table() -> None:
+    done = pycnn_command("classify", str(SAMPLES / "digit_3_*.png"), "--model", "lenet5")
+    assert done.returncode == 0
+    header, *lines = done.stdout.splitlines()
+    assert header.split() == ["file", "label", "probability", "network", "ms"]
+    assert len(lines) == 2
+    assert all(line.split()[1] == "3" for line in lines)
+
+
+def test_an_unreadable_image_does_not_stop_the_others(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    Image.open(THREE).save(tmp_path / "b.png")
+    done = pycnn_command("classify", str(tmp_path), "--model", "lenet5", "--json")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert [Path(r["file"]).name for r in found["results"]] == ["b.png"]
+    assert [Path(e["file"]).name for e in found["errors"]] == ["a.png"]
+    assert "a.png" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("classify", "absent.png", "--model", "lenet5"), 1, "absent.png"),
+        (("classify", THREE, "--model", "lenett"), 1, "did you mean 'lenet5'"),
+        (("classify", THREE, "--model", "alexnet"), 1, "no weights for alexnet@bvlc"),
+        (("classify", THREE, "--model", "lenet5", "--isa", "mmx"), 1, "mmx"),
+        (("classify", THREE), 2, "--model"),
+        (("summary", "lenet5", "--option", "activation"), 2, "KEY=VALUE"),
+        (("summary", "lenet5", "--option", "activation=rleu"), 1, "did you mean 'relu'"),
+        (("summary", "lenet5", "--size", "32"), 2, "HEIGHTxWIDTH"),
+        (("summary", "lenet5", "--size", "8x8"), 1, "layer 'c3'"),
+        (("sumary", "lenet5"), 2, "sumary"),
+    ],
+)
+def test_errors(arguments: tuple[str, ...], status: int, message: str) -> None:
+    done = pycnn_command(*arguments)
+    assert done.returncode == status
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_traceback_is_for_those_who_ask() -> None:
+    assert "Traceback" in pycnn_command("info", "lenett", PYCNN_VERBOSE="1").stderr
+
+
+def test_a_forced_instruction_set_that_is_not_there_is_an_error() -> None:
+    absent = "neon" if "neon" not in pycnn.available_isas() else "avx2"
+    done = pycnn_command("classify", THREE, "--model", "lenet5", PYCNN_CPU_ISA=absent)
+    assert done.returncode == 1
+    assert absent in done.stderr
+
+
+def test_list_and_info_know_every_variant() -> None:
+    listed = document("list")
+    assert [row["name"] for row in listed] == [variant.id for variant in pycnn.variants()]
+    assert listed[0] == {
+        "name": "lenet5@mnist",
+        "title": "LeNet-5",
+        "labels": "mnist",
+        "weights": "ships",
+    }
+    about = document("info", "inception_v1", "--option", "aux=true")
+    assert about["parameters"] == 13_378_280
+    assert about["outputs"] == ["loss3/classifier", "aux1", "aux2"]
+    assert about["preprocessing"]["mean"] == [104, 117, 123]
+    assert "MACs" in pycnn_command("info", "vgg16").stdout
+
+
+def test_summary() -> None:
+    table = document("summary", "lenet5", "--batch", "2", "--option", "activation=relu")
+    assert (table["parameters"], table["macs"]) == (61_706, 2 * 416_520)
+    assert [layer["name"] for layer in table["layers"]][:3] == ["c1", "s2", "s2/relu"]
+    wide = document("summary", "inception_v1", "--size", "224x224")
+    assert wide["macs"] == 1_582_671_872
+    assert "61,706" in pycnn_command("summary", "lenet5").stdout
+
+
+def test_bench() -> None:
+    result = document("bench", "lenet5", "--runs", "3", "--batch", "2", "--threads", "1")
+    assert result["model"] == "lenet5@mnist"
+    assert result["batch"] == 2
+    assert 0 < result["min_ms"] <= result["median_ms"] <= result["p90_ms"]
+    assert "2 x MACs" in pycnn_command("bench", "resnet20", "--runs", "2").stdout
+
+
+def test_the_script_is_the_module() -> None:
+    script = Path(sys.executable).with_name("pycnn")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == pycnn_command("--version").stdout
+
+
+def test_a_reader_that_stops_early_is_no_error() -> None:
+    command = f"{sys.executable} -m pycnn summary resnet152 | head -1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout == "resnet152\n"
+
+
+def test_names_with_brackets_are_printed_as_they_are(tmp_path: Path) -> None:
+    name = tmp_path / "[bold]7[red].png"
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save(name)
+    done = pycnn_command("classify", str(tmp_path), "--model", "lenet5")
+    assert done.returncode == 0
+    assert "[bold]7[red].png" in done.stdout
