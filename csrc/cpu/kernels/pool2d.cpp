@@ -36,7 +36,7 @@ PYCNN_INLINE void pool_pixel(const float* x, const TensorView& view, Window h, W
             PYCNN_UNROLL for (int v = 0; v < kVecs; ++v) {
                 const Vec value = load(row + iw * kChannelBlock + v * kLanes);
                 if constexpr (kMax) {
-                    acc[v] = value <= acc[v] ? acc[v] : value;  // NaN is kept, as in torch
+                    acc[v] = (value > acc[v]) | (value != value) ? value : acc[v];  // keeps NaN
                 } else {
                     acc[v] += value;
                 }

@@ -1,0 +1,52 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+import pycnn
+
+for _variable in ("PYCNN_CPU_ISA", "PYCNN_NUM_THREADS", "PYCNN_HOME"):
+    os.environ.pop(_variable, None)
+
+# The same examples at each run; no deadline, since machines are shared.
+settings.register_profile("pycnn", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("pycnn")
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(params=pycnn.available_isas())
+def isa(request: pytest.FixtureRequest) -> str:
+    """Each instruction set of this machine."""
+    return str(request.param)
+
+
+@pytest.fixture(params=[0xFF, 0xA5], ids=["NaN before", "0xA5 before"])
+def poison(request: pytest.FixtureRequest) -> int:
+    """What fills results and scratch memory before a run: NaN, or a small number."""
+    return int(request.param)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(1998)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """Path of a file of the shared data; skips, visibly, where that is absent."""
+
+    def find(name: str) -> Path:
+        path = SHARED_DATA / name
+        if not path.exists():
+            pytest.skip(f"needs ../shared/data/{name}")
+        return path
+
+    return find

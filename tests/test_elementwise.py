@@ -1,0 +1,161 @@
+"""Activations, sums, softmax, per-channel ops, and the ops that only move values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+from tolerances import ELEMENTWISE, EXACT, assert_close
+
+from pycnn import ShapeError, ops
+
+Rng = np.random.Generator
+SHAPES = [(1, 1), (3, 10), (2, 33), (1, 1, 1, 1), (2, 17, 3, 5), (1, 48, 7, 7)]
+SPECIALS = np.array(
+    [0.0, -0.0, 1e-45, -1e-45, 1e-38, 1e-20, 1e-4, 0.3, 0.625, 1, 5, 9, 20, 88, 89, 104, 1e4, 3e38],
+    np.float32,
+)
+
+
+def images(rng: Rng, shape: tuple[int, ...], scale: float = 1.0) -> Any:
+    return (scale * rng.standard_normal(shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "softmax"])
+def test_activations(name: str, shape: tuple[int, ...], isa: str, poison: int, rng: Rng) -> None:
+    x = images(rng, shape, 3.0)
+    got = getattr(ops, name)(x, isa=isa, poison=poison)
+    assert_close(got, getattr(reference, name)(x), EXACT if name == "relu" else ELEMENTWISE, name)
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_each_value_of_a_wide_range(name: str, isa: str) -> None:
+    """Relative to each value, not to the largest: small answers are as good as large ones."""
+    dense = np.linspace(-12, 12, 20_001, dtype=np.float32)
+    x = np.concatenate([dense, np.geomspace(1e-30, 1, 2_000, dtype=np.float32), SPECIALS])
+    x = np.concatenate([x, -x])[None]
+    got = getattr(ops, name)(x, isa=isa).astype(np.float64)
+    expected = getattr(reference, name)(x)
+    normal = np.abs(expected) > 1.2e-38
+    relative = np.abs(got - expected)[normal] / np.abs(expected[normal])
+    assert np.sqrt(np.mean(relative**2)) < ELEMENTWISE
+    assert relative.max() < 4e-7
+    assert np.abs(got - expected)[~normal].max() < 1.2e-38
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh"])
+def test_nan_and_infinity(name: str, isa: str) -> None:
+    x = np.array([[np.nan, np.inf, -np.inf, 0.0] * 5], np.float32)
+    limits = {"relu": (np.inf, 0), "sigmoid": (1, 0), "tanh": (1, -1)}[name]
+    got = getattr(ops, name)(x, isa=isa)[0]
+    assert np.isnan(got[0::4]).all()
+    assert (got[1::4] == limits[0]).all()
+    assert (got[2::4] == limits[1]).all()
+
+
+def test_scaled_tanh(isa: str, rng: Rng) -> None:
+    x = images(rng, (2, 17, 4, 4), 2.0)
+    got = ops.tanh(x, 1.7159, 2 / 3, isa=isa)
+    assert_close(got, reference.tanh(x, 1.7159, 2 / 3), ELEMENTWISE)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("relu", [False, True])
+def test_add(shape: tuple[int, ...], relu: bool, isa: str, poison: int, rng: Rng) -> None:
+    a, b = images(rng, shape), images(rng, shape)
+    got = ops.add(a, b, relu=relu, isa=isa, poison=poison)
+    assert_close(got, reference.add(a, b, relu), ELEMENTWISE)
+
+
+def test_add_refuses_other_shapes(rng: Rng) -> None:
+    with pytest.raises(ShapeError, match="must be equal"):
+        ops.add(images(rng, (1, 3, 4, 4)), images(rng, (1, 3, 4, 5)))
+
+
+def test_softmax_of_hard_rows(isa: str) -> None:
+    x = np.array(
+        [[1e4, 1e4, -1e4] + [0.0] * 30, [-np.inf, 0.0, 1.0] + [-np.inf] * 30, [88.8] * 33],
+        np.float32,
+    )
+    got = ops.softmax(x, isa=isa, poison=0xFF)
+    assert_close(got, reference.softmax(x), ELEMENTWISE)
+    np.testing.assert_allclose(got.sum(1), 1, rtol=1e-6)
+
+
+def test_softmax_keeps_nan_to_its_row(isa: str, rng: Rng) -> None:
+    x = images(rng, (3, 20))
+    x[1, 4] = np.nan
+    got = ops.softmax(x, isa=isa)
+    assert np.isnan(got[1]).all()
+    assert np.isfinite(got[[0, 2]]).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("relu", [False, True])
+def test_batch_norm(shape: tuple[int, ...], relu: bool, isa: str, poison: int, rng: Rng) -> None:
+    x, c = images(rng, shape), shape[1]
+    mean, weight, bias = (images(rng, (c,)) for _ in range(3))
+    var = rng.uniform(0.1, 3, c).astype(np.float32)
+    got = ops.batch_norm(x, mean, var, weight, bias, 1e-3, relu=relu, isa=isa, poison=poison)
+    per_channel = [
+        v.reshape(-1, *[1] * (len(shape) - 2)).astype(np.float64) for v in (mean, var, weight, bias)
+    ]
+    m, v, w, b = per_channel
+    expected = (x - m) / np.sqrt(v + 1e-3) * w + b
+    assert_close(got, np.maximum(expected, 0) if relu else expected, ELEMENTWISE * 2)
+
+
+def test_channel_affine(isa: str, poison: int, rng: Rng) -> None:
+    x = images(rng, (2, 19, 3, 4))
+    weight, bias = images(rng, (19,)), images(rng, (19,))
+    got = ops.channel_affine(x, weight, bias, isa=isa, poison=poison)
+    assert_close(got, reference.channel_affine(x, weight, bias), ELEMENTWISE)
+    with pytest.raises(ShapeError, match="19 channels"):
+        ops.channel_affine(x, weight[:5], bias[:5])
+
+
+@pytest.mark.parametrize(
+    "channels", [(16, 32), (1, 2, 3), (16, 5, 16), (33, 15, 17), (64,)], ids=str
+)
+def test_concat(channels: tuple[int, ...], isa: str, poison: int, rng: Rng) -> None:
+    xs = [images(rng, (2, c, 3, 5)) for c in channels]
+    got = ops.concat(xs, isa=isa, poison=poison)
+    assert_close(got, reference.concat(xs), EXACT)
+
+
+def test_concat_refuses_other_sizes(rng: Rng) -> None:
+    with pytest.raises(ShapeError, match="differ in more than their channels"):
+        ops.concat([images(rng, (1, 3, 4, 4)), images(rng, (1, 3, 4, 5))])
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 16, 5, 5), (2, 17, 3, 4), (3, 1, 2, 2), (2, 40, 1, 1)], ids=str
+)
+def test_flatten(shape: tuple[int, ...], isa: str, poison: int, rng: Rng) -> None:
+    x = images(rng, shape)
+    np.testing.assert_array_equal(ops.flatten(x, isa=isa, poison=poison), x.reshape(shape[0], -1))
+
+
+@pytest.mark.parametrize(
+    ("shape", "out", "stride"),
+    [((2, 16, 8, 8), 32, 2), ((1, 3, 7, 9), 5, 2), ((1, 17, 5, 5), 51, 1), ((1, 16, 4, 4), 16, 3)],
+)
+def test_shortcut_a(
+    shape: tuple[int, ...], out: int, stride: int, isa: str, poison: int, rng: Rng
+) -> None:
+    x = images(rng, shape)
+    got = ops.shortcut_a(x, out, stride, isa=isa, poison=poison)
+    assert_close(got, reference.shortcut_a(x, out, stride), EXACT)
+    with pytest.raises(ShapeError, match="fewer than the input's"):
+        ops.shortcut_a(x, shape[1] - 1, stride)
+
+
+@pytest.mark.parametrize(("rows", "c", "k"), [(1, 84, 10), (5, 3, 33), (2, 16, 16)])
+def test_rbf(rows: int, c: int, k: int, isa: str, poison: int, rng: Rng) -> None:
+    x, weight = images(rng, (rows, c)), images(rng, (k, c))
+    assert_close(
+        ops.rbf(x, weight, isa=isa, poison=poison), reference.rbf(x, weight), ELEMENTWISE * 2
+    )

@@ -1,0 +1,121 @@
+"""Who may import whom: the layers of docs/architecture.md."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Each may import those above it, and itself. A package stands for all of its files.
+PYTHON_LAYERS = [
+    "errors",
+    "_core",
+    "opset",
+    "graph",
+    "passes",
+    "planner",
+    "compile",
+    "ops",
+    "formats",
+    "weights",
+    "vision",
+    "models",
+    "hub",
+    "summary",
+    "model",
+    "loading",
+    "__init__",
+    "cli",
+    "__main__",
+]
+# Who may use what is not everybody's.
+THIRD_PARTY = {
+    "PIL": {"vision"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "safetensors": {"formats"},
+    "torch": set(),
+}
+STANDARD = {"numpy", "pycnn"}
+
+CPP_LAYERS = ["core", "ops headers", "cpu", "ops", "program", "bindings"]
+
+
+def python_files() -> list[Path]:
+    return sorted((ROOT / "pycnn").rglob("*.py"))
+
+
+def layer_of(file: Path) -> str:
+    return file.relative_to(ROOT / "pycnn").parts[0].removesuffix(".py")
+
+
+def imports(file: Path) -> set[str]:
+    """Dotted names that a file imports, wherever in the file."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            if node.module == "pycnn":
+                found.update(f"pycnn.{alias.name}" for alias in node.names)
+            else:
+                found.add(node.module or "")
+    return found
+
+
+@pytest.mark.parametrize("file", python_files(), ids=lambda f: str(f.relative_to(ROOT)))
+def test_python_imports_point_upwards(file: Path) -> None:
+    layer = layer_of(file)
+    assert layer in PYTHON_LAYERS, f"{file}: give '{layer}' a place in the layers"
+    for name in imports(file):
+        package, _, rest = name.partition(".")
+        if package == "pycnn" and rest:
+            target = rest.split(".")[0]
+            # Names of the package itself come from its __init__.
+            target = target if target in PYTHON_LAYERS else "__init__"
+            higher = PYTHON_LAYERS.index(target) > PYTHON_LAYERS.index(layer)
+            # Unpickling a model calls the layer above it, when everything is imported.
+            assert not higher or (layer, target) == ("model", "loading"), f"imports {name}"
+        elif package in THIRD_PARTY:
+            assert layer in THIRD_PARTY[package], f"{layer} must not import {package}"
+
+
+def test_every_dependency_is_accounted_for() -> None:
+    import sys
+
+    for file in python_files():
+        for name in imports(file):
+            package = name.partition(".")[0]
+            known = package in sys.stdlib_module_names or package in STANDARD | set(THIRD_PARTY)
+            assert known, f"{file} imports {name}"
+
+
+def cpp_files() -> list[Path]:
+    return sorted(f for f in (ROOT / "csrc").rglob("*") if f.suffix in (".h", ".cpp"))
+
+
+def cpp_layer(path: Path) -> str:
+    folder = path.parts[0]
+    if folder == "ops" and path.suffix == ".h" and path.name != "checks.h":
+        return "ops headers"
+    return folder
+
+
+@pytest.mark.parametrize("file", cpp_files(), ids=lambda f: str(f.relative_to(ROOT)))
+def test_cpp_includes_point_upwards(file: Path) -> None:
+    own = file.relative_to(ROOT / "csrc")
+    text = file.read_text()
+    for name in re.findall(r'#include "([^"]+)"', text):
+        assert (ROOT / "csrc" / name).is_file(), f"{name} is not below csrc/"
+        order = (CPP_LAYERS.index(cpp_layer(Path(name))), CPP_LAYERS.index(cpp_layer(own)))
+        assert order[0] <= order[1], f"{own} includes {name}"
+    for name in re.findall(r"#include <([^>]+)>", text):
+        if name.startswith("pybind11"):
+            assert own.parts[0] == "bindings"
+    if own.parts[:2] == ("cpu", "kernels"):
+        assert not re.search(r"std::(?!mem)", re.sub(r"//.*", "", text)), "templates: see vec.h"

@@ -1,0 +1,55 @@
+"""The tolerance table of docs/numerics.md, and the one comparison that uses it.
+
+An error is the root mean square of the difference to a float64 reference, relative to the root mean
+square of that reference.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+EXACT = 0.0  # copies, maxima: nothing is computed
+ELEMENTWISE = 3e-7  # a few roundings of 2^-24 = 6e-8 each
+LOGITS = 1e-4  # a whole network, of the largest logit
+
+
+def convolution(terms: int, outputs: int | None = None) -> float:
+    """A running float32 sum of C*R*S terms; the same for every algorithm so far.
+
+    The table speaks of whole layers. A handful of outputs is a small sample of the same errors:
+    where a case has few, `outputs` widens the bound by what the sample's RMS may stray.
+    """
+    bound = max(3e-7, 2e-8 * math.sqrt(terms))
+    return bound * (1 + 4 / math.sqrt(outputs)) if outputs is not None else bound
+
+
+def rms_error(got: npt.NDArray[Any], reference: npt.NDArray[Any]) -> float:
+    difference = got.astype(np.float64) - reference
+    scale = math.sqrt(float(np.mean(np.square(reference)))) or 1.0
+    return math.sqrt(float(np.mean(np.square(difference)))) / scale
+
+
+def assert_close(
+    got: npt.NDArray[Any], reference: npt.NDArray[Any], tolerance: float, what: str = ""
+) -> None:
+    """Compare; NaN and infinities must lie in the same places."""
+    assert got.dtype == np.float32
+    assert got.shape == reference.shape, f"{what}: {got.shape}, expected {reference.shape}"
+    finite = np.isfinite(reference)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(reference), err_msg=what)
+    infinite = np.isinf(reference)
+    np.testing.assert_array_equal(got[infinite], reference[infinite].astype(np.float32), what)
+    if not finite.any():
+        return
+    got, reference = np.where(finite, got, 0), np.where(finite, reference, 0)
+    error = rms_error(got, reference)
+    if not error <= tolerance:
+        worst = np.unravel_index(np.argmax(np.abs(got - reference)), got.shape)
+        raise AssertionError(
+            f"{what}: RMS error {error:.3g} above {tolerance:.3g}; worst at "
+            f"{tuple(map(int, worst))}: got {got[worst]!r}, expected {reference[worst]!r}"
+        )
