@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,18 +25,30 @@ class Node:
     params: Mapping[str, str] = field(default_factory=dict)
 
 
+def _integers(value: object, counts: tuple[int, ...]) -> tuple[int, ...]:
+    """The integers of one number or a sequence, which must have one of these lengths."""
+    values = tuple(value) if isinstance(value, Sequence) else (value,)
+    try:
+        numbers = tuple(operator.index(v) for v in values)  # NumPy's integers too, floats not
+    except TypeError:
+        raise ShapeError(f"expected integers, got {value!r}") from None
+    if len(numbers) not in counts:
+        raise ShapeError(f"expected one of {counts} numbers, got {value!r}")
+    return numbers
+
+
 def pair(value: IntOrPair) -> tuple[int, int]:
     """(height, width), from one number or both."""
-    return (value, value) if isinstance(value, int) else value
+    numbers = _integers(value, (1, 2))
+    return numbers[0], numbers[-1]
 
 
 def sides(padding: Padding) -> tuple[int, int, int, int]:
     """Top, bottom, left, right, from one number, (height, width) or all four."""
-    if isinstance(padding, int):
-        return (padding,) * 4
-    if len(padding) == 2:
-        return (padding[0], padding[0], padding[1], padding[1])
-    return padding
+    numbers = _integers(padding, (1, 2, 4))
+    if len(numbers) == 4:
+        return numbers[0], numbers[1], numbers[2], numbers[3]
+    return numbers[0], numbers[0], numbers[-1], numbers[-1]
 
 
 @dataclass

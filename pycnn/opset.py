@@ -122,6 +122,8 @@ def _pack_conv2d(attrs: Attrs, params: Params) -> _core.PackedConv2d:
 
 
 def _conv2d_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
+    if len(params["weight"]) != 4 and "connections" not in attrs:
+        raise ShapeError(f"the weight has shape {params['weight']}, expected (K, C, R, S)")
     return _core.conv2d_output_shape(
         _conv2d_params(attrs), x[0], _dense_weight_shape(attrs, params)
     )
@@ -201,9 +203,9 @@ def _activation(kind: str) -> OpSpec:
 
 def _per_channel_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
     for role, shape in params.items():
-        if math.prod(shape) != x[0][1]:
+        if shape != (x[0][1],):
             raise ShapeError(
-                f"{role} has shape {shape}, but the input {x[0]} has {x[0][1]} channels"
+                f"{role} has shape {shape}, expected ({x[0][1]},): one number for each channel"
             )
     return x[0]
 
@@ -228,6 +230,8 @@ def _affine_bytes(attrs: Attrs, params: ParamShapes) -> int:
 
 
 def _concat_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
+    if not x:
+        raise ShapeError("concat: no inputs")
     n, _, h, w = x[0]
     for other in x[1:]:
         if (other[0], *other[2:]) != (n, h, w):
@@ -250,6 +254,8 @@ def _concat_tasks(
 def _shortcut_a_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
     n, c, h, w = x[0]
     stride, channels = attrs["stride"], attrs["out_channels"]
+    if stride < 1:
+        raise ShapeError(f"shortcut_a: stride must be at least 1, got {stride}")
     if channels < c:
         raise ShapeError(f"shortcut_a: {channels} output channels, fewer than the input's {c}")
     return (n, channels, -(-h // stride), -(-w // stride))
@@ -268,7 +274,10 @@ def _flatten_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Sha
 
 
 def _rbf_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
-    return _core.linear_output_shape(x[0], params["weight"])
+    k, c = params["weight"]
+    if x[0][1:] != (c, 1, 1):
+        raise ShapeError(f"rbf: the input {x[0]} is not (N, {c})")
+    return (x[0][0], k, 1, 1)
 
 
 OPS: dict[str, OpSpec] = {

@@ -262,13 +262,16 @@ def test_choice_of_algorithm(
         ((1, 4, 8, 8), (6, 4, 3, 3), {"groups": 0}, "groups must be at least 1"),
         ((1, 4, 8, 8), (6, 4, 3, 3), {"stride": 0}, "stride must be at least 1"),
         ((1, 4, 8, 8), (6, 4, 3, 3), {"dilation": (1, 0)}, "dilation must be at least 1"),
-        ((1, 4, 8, 8), (6, 4, 3, 3), {"padding": -1}, "padding must not be negative"),
+        ((1, 4, 8, 8), (6, 4, 3, 3), {"padding": -1}, "padding must be 0..2^30"),
         ((1, 4, 2, 8), (6, 4, 3, 3), {}, "more than the padded input's height of 2"),
         ((1, 4, 8, 2), (6, 4, 3, 3), {}, "more than the padded input's width of 2"),
         ((0, 4, 8, 8), (6, 4, 3, 3), {}, "is empty"),
         ((1, 4, 8, 8), (6, 4, 3, 3), {"algorithm": "fastest"}, "is not one of 'auto'"),
         ((4, 8, 8), (6, 4, 3, 3), {}, "expected (N, C, H, W)"),
-        ((1, 4, 8, 8), (6, 4, 3, 3), {"padding": 1 << 40}, "padding"),
+        ((1, 4, 8, 8), (6, 4, 3, 3), {"padding": 1 << 40}, "padding must be 0..2^30"),
+        ((1, 4, 8, 8), (6, 4, 3, 3), {"padding": (1, 2, 3)}, "expected one of (1, 2, 4) numbers"),
+        ((1, 4, 8, 8), (6, 4, 3, 3), {"stride": 1.5}, "expected integers"),
+        ((1, 4, 8, 8), (6, 4, 3), {}, "expected (K, C, R, S)"),
     ],
 )
 def test_misuse(

@@ -113,7 +113,7 @@ def test_channel_affine(isa: str, poison: int, rng: Rng) -> None:
     weight, bias = images(rng, (19,)), images(rng, (19,))
     got = ops.channel_affine(x, weight, bias, isa=isa, poison=poison)
     assert_close(got, reference.channel_affine(x, weight, bias), ELEMENTWISE)
-    with pytest.raises(ShapeError, match="19 channels"):
+    with pytest.raises(ShapeError, match="one number for each channel"):
         ops.channel_affine(x, weight[:5], bias[:5])
 
 
@@ -127,6 +127,8 @@ def test_concat(channels: tuple[int, ...], isa: str, poison: int, rng: Rng) -> N
 
 
 def test_concat_refuses_other_sizes(rng: Rng) -> None:
+    with pytest.raises(ShapeError, match="no inputs"):
+        ops.concat([])
     with pytest.raises(ShapeError, match="differ in more than their channels"):
         ops.concat([images(rng, (1, 3, 4, 4)), images(rng, (1, 3, 4, 5))])
 
@@ -151,6 +153,8 @@ def test_shortcut_a(
     assert_close(got, reference.shortcut_a(x, out, stride), EXACT)
     with pytest.raises(ShapeError, match="fewer than the input's"):
         ops.shortcut_a(x, shape[1] - 1, stride)
+    with pytest.raises(ShapeError, match="stride must be at least 1"):
+        ops.shortcut_a(x, out, 0)
 
 
 @pytest.mark.parametrize(("rows", "c", "k"), [(1, 84, 10), (5, 3, 33), (2, 16, 16)])

@@ -168,6 +168,16 @@ def test_a_sum_after_a_relu_does_not_fuse() -> None:
     check_same(before, after)
 
 
+def test_a_batch_norm_after_a_fused_sum_stays() -> None:
+    """It scales the sum, so it cannot go into the convolution that took the sum."""
+    before = graph_of(lambda g, x: g.batch_norm("b", g.add("sum", g.conv2d("c", x, 20, 1), x)))
+    once = optimize(before)
+    twice = optimize(once)
+    assert ops_of(once) == ops_of(twice) == ["conv2d", "batch_norm"]
+    check_same(before, once)
+    check_same(before, twice)
+
+
 def test_dropout_is_removed_also_as_an_output() -> None:
     before = graph_of(lambda g, x: g.dropout("d2", g.dropout("d1", g.conv2d("c", x, 5, 1))))
     after = remove_dropout(before)

@@ -40,8 +40,8 @@ std::string str(const Args&... args) {
 
 }  // namespace pycnn
 
-// PYCNN_CHECK(x.rank() == 4, ShapeError, "conv2d: the input has ", x.rank(), " dimensions, expected
-// 4 (N, C, H, W)");
+// Throws ErrorType, with the further arguments as its message, unless the condition holds:
+// PYCNN_CHECK(rank == 4, ShapeError, "conv2d: the input has ", rank, " dimensions, expected 4");
 #define PYCNN_CHECK(condition, ErrorType, ...)          \
     do {                                                \
         if (!(condition)) [[unlikely]] {                \

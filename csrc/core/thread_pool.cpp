@@ -41,9 +41,9 @@ namespace {
 constexpr size_t kCacheLine = 128;
 
 // How long a thread spins before it sleeps: at a barrier, for the end of a region, and a worker for
-// its next region. To be woken from sleep costs about 5 us on bare metal and up to 50 us on a
-// virtual machine. Spinning about as long as that costs never more than twice the best choice, and
-// covers the Python code between two runs of a loop.
+// its next region. To wake a sleeper took 45 to 65 us where it was measured (a virtual machine of 2
+// CPUs); spinning about as long as that never costs more than twice the best choice. It also covers
+// the Python code between two runs of a loop.
 constexpr int64_t kSpinNs = 50'000;
 
 // A spinning thread offers its CPU this often. Where other processes keep the CPUs busy the system
@@ -104,8 +104,8 @@ bool spin_until(const Done& done, int64_t spin_ns) {
     return done();
 }
 
-// Directly the system call: std::atomic::wait goes through a table that libstdc++ shares in the
-// whole process, and wakes through it also when nobody sleeps.
+// Directly the system call, not std::atomic::wait: that one spins and yields by rules of its own,
+// and counts its sleepers in a table that strangers share.
 static_assert(sizeof(std::atomic<uint32_t>) == sizeof(uint32_t));
 
 void futex_wait(std::atomic<uint32_t>& word, uint32_t expected) {  // may return for no reason

@@ -5,8 +5,8 @@
 
 namespace pycnn::ops {
 
-TaskPtr add_task(const AddParams& params, const TensorRef& a, const TensorRef& b, const TensorRef& y,
-                 Isa isa) {
+TaskPtr add_task(const AddParams& params, const TensorRef& a, const TensorRef& b,
+                 const TensorRef& y, Isa isa) {
     const Shape& shape = a.view.shape;
     check_not_empty("add", shape);
     check_blocked("add", "a", a);

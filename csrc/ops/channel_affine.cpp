@@ -7,8 +7,8 @@ namespace pycnn::ops {
 
 PackedChannelAffinePtr channel_affine_pack(const float* scale, const float* shift,
                                            int64_t channels) {
-    PYCNN_CHECK(channels >= 1, ShapeError, "channel_affine: scale and shift need at least 1 channel, got ",
-                channels);
+    PYCNN_CHECK(channels >= 1, ShapeError,
+                "channel_affine: scale and shift need at least 1 channel, got ", channels);
     const int64_t padded = storage_elems({1, channels, 1, 1}, Layout::kNchw16c);
     auto packed = std::make_shared<PackedChannelAffine>();
     packed->channels = channels;

@@ -23,7 +23,7 @@ void check_params(const Conv2dParams& p) {
     }
     for (int64_t padding : p.padding) {
         PYCNN_CHECK(padding >= 0 && padding <= kMaxExtent, ShapeError,
-                    "conv2d: padding must not be negative, got ", padding);
+                    "conv2d: padding must be 0..2^30, got ", padding);
     }
 }
 
@@ -98,7 +98,7 @@ Conv2dAlgorithm conv2d_select(const Conv2dParams& params, const Shape& x, const 
         PYCNN_CHECK(fits(params.algorithm, params, x, weight), UnsupportedError,
                     "conv2d: the algorithm '", algorithm_name(params.algorithm),
                     "' cannot do weight ", to_string(weight), " with groups=", params.groups,
-                    "; leave algorithm='auto'");
+                    " and this stride and padding; leave algorithm='auto'");
         return params.algorithm;
     }
     for (auto algorithm : {Conv2dAlgorithm::kDepthwise, Conv2dAlgorithm::kGemm,

@@ -25,7 +25,8 @@ Shape flatten_output_shape(const Shape& x) {
 TaskPtr layout_task(const TensorRef& x, const TensorRef& y, Isa isa) {
     const Shape& shape = x.view.shape;
     check_not_empty("layout", shape);
-    const bool from_plain = x.view.layout == Layout::kNchw, to_plain = y.view.layout == Layout::kNchw;
+    const bool from_plain = x.view.layout == Layout::kNchw;
+    const bool to_plain = y.view.layout == Layout::kNchw;
     PYCNN_CHECK(!from_plain || !to_plain, ShapeError,
                 "layout: x and y are both plain NCHW: nothing to change");
     const bool flatten = !from_plain && !to_plain;

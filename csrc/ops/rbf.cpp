@@ -6,8 +6,8 @@
 namespace pycnn::ops {
 
 PackedRbfPtr rbf_pack(const float* weight, int64_t out_features, int64_t in_features) {
-    PYCNN_CHECK(out_features >= 1 && in_features >= 1, ShapeError, "rbf: the weight (", out_features,
-                ", ", in_features, ") is empty");
+    PYCNN_CHECK(out_features >= 1 && in_features >= 1, ShapeError, "rbf: the weight (",
+                out_features, ", ", in_features, ") is empty");
     const Shape shape{1, out_features, in_features, 1};
     auto packed = std::make_shared<PackedRbf>();
     packed->out_features = out_features;

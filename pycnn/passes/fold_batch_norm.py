@@ -13,6 +13,8 @@ def _fold(producer: Node, node: Node) -> Node | None:
         return None
     if "bn.eps" in producer.attrs or producer.attrs.get("relu"):
         return None
+    if len(producer.inputs) > 1:  # folding would not scale the residual
+        return None
     # The arithmetic is done in float64 where the weights are packed (pycnn.opset).
     return replace(
         producer,

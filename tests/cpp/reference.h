@@ -1,5 +1,5 @@
-// What each op means, as directly as it can be said: plain NCHW, sums in double. Slow on purpose; shares
-// no code with the kernels.
+// What each op means, as directly as it can be said: plain NCHW, sums in double. Slow on purpose;
+// shares no code with the kernels.
 #pragma once
 
 #include <algorithm>
@@ -50,8 +50,8 @@ inline Plain conv2d(const Plain& x, const Plain& weight, const Plain* bias, cons
                     const ops::Conv2dParams& p) {
     const Shape& w = weight.shape;
     auto size = [&](int axis, int64_t in, int64_t filter) {
-        return (in + p.padding[2 * axis] + p.padding[2 * axis + 1] - p.dilation[axis] * (filter - 1) -
-                1) / p.stride[axis] + 1;
+        const int64_t padded = in + p.padding[2 * axis] + p.padding[2 * axis + 1];
+        return (padded - p.dilation[axis] * (filter - 1) - 1) / p.stride[axis] + 1;
     };
     Plain y({x.shape.n, w.n, size(0, x.shape.h, w.h), size(1, x.shape.w, w.w)});
     for_each(y.shape, [&](int64_t n, int64_t k, int64_t oh, int64_t ow) {
@@ -148,7 +148,8 @@ inline Plain softmax(const Plain& x) {
     return y;
 }
 
-inline Plain channel_affine(const Plain& x, const Plain& scale, const Plain& shift, bool with_relu) {
+inline Plain channel_affine(const Plain& x, const Plain& scale, const Plain& shift,
+                            bool with_relu) {
     Plain y(x.shape);
     for_each(x.shape, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
         const double value = x.at(n, c, h, w) * scale.at(0, c, 0, 0) + shift.at(0, c, 0, 0);

@@ -11,7 +11,9 @@ template <class Function>
 PYCNN_INLINE void apply(const ops::ActivationArgs& args, int64_t begin, int64_t end,
                         Function function) {
     auto apply_row = [=](int64_t, int64_t pixels, float* y, const float* x) {
-        for (int64_t i = 0; i < pixels * kChannelBlock; i += kLanes) store(y + i, function(load(x + i)));
+        for (int64_t i = 0; i < pixels * kChannelBlock; i += kLanes) {
+            store(y + i, function(load(x + i)));
+        }
     };
     for_each_row(begin, end, apply_row, args.y, args.x);
 }

@@ -12,18 +12,19 @@ void rbf(const ops::RbfArgs& args, int64_t begin, int64_t end) {
         const int64_t block = unit % blocks, n = unit / blocks;
         const float* x = row_at(args.x, n, 0, 0);
         const float* w = args.weights + block * in_features * kChannelBlock;
-        // Four sums, one for each of every four inputs: shorter sums round less, and do not wait for
-        // each other.
+        // Four sums, one for each of every four inputs: shorter sums round less, and do not wait
+        // for each other.
         Vec sum[4][kVecs] = {};
-        for (int64_t first = 0; first < in_features; first += kChannelBlock, x += args.x.block_stride) {
-            const int64_t count =
-                in_features - first < kChannelBlock ? in_features - first : kChannelBlock;
+        for (int64_t first = 0; first < in_features; first += kChannelBlock) {
+            const int64_t rest = in_features - first;
+            const int64_t count = rest < kChannelBlock ? rest : kChannelBlock;
             for (int64_t i = 0; i < count; ++i, w += kChannelBlock) {
                 PYCNN_UNROLL for (int v = 0; v < kVecs; ++v) {
                     const Vec difference = x[i] - load(w + v * kLanes);
                     sum[i % 4][v] += difference * difference;
                 }
             }
+            x += args.x.block_stride;
         }
         float* y = row_at(args.y, n, block, 0);
         PYCNN_UNROLL for (int v = 0; v < kVecs; ++v) {

@@ -1,5 +1,5 @@
-// Walks the planes of element-wise ops. A plane is one block of channels of one image, and the unit of
-// work; where no view has gaps between its rows, it is one long row.
+// Walks the planes of element-wise ops. A plane is one block of channels of one image, and the unit
+// of work; where no view has gaps between its rows, it is one long row.
 #pragma once
 
 #include "core/tensor.h"

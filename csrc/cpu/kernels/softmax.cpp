@@ -20,8 +20,8 @@ PYCNN_INLINE float fold_lanes(const Vec (&block)[kVecs], Fold fold) {
     return lane[0];
 }
 
-// One pixel: its channels lie in blocks of 16 at a distance. A NaN among them reaches all of them by
-// the sum, whatever the maximum makes of it.
+// One pixel: its channels lie in blocks of 16 at a distance. A NaN among them reaches all of them
+// by the sum, whatever the maximum makes of it.
 PYCNN_INLINE void softmax_pixel(const float* x, int64_t x_block, float* y, int64_t y_block,
                                 int64_t channels) {
     Vec acc[kVecs];

@@ -25,8 +25,9 @@ PYCNN_INLINE IntVec real_lanes(int v, int64_t channels) {
     return lane < static_cast<int32_t>(channels < kChannelBlock ? channels : kChannelBlock);
 }
 
-// exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2. Relative error below 1e-7 where the result
-// is normal; 0 and infinity beyond; NaN stays NaN. 2^n is applied in two halves: 2^128 is no float.
+// exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2. Relative error about 1e-7 where the
+// result is normal; 0 and infinity beyond; NaN stays NaN. 2^n is applied in two halves: 2^128 is no
+// float.
 PYCNN_INLINE Vec exp(Vec x) {
     const Vec lowest = broadcast(-104.0f), highest = broadcast(89.0f);
     x = x < lowest ? lowest : x;
