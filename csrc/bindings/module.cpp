@@ -1,6 +1,5 @@
 // The extension module `pycnn._core`: conversions between NumPy arrays and views, and nothing else.
 #include "bindings/bindings.h"
-
 #include "core/cpu_isa.h"
 #include "core/error.h"
 #include "core/thread_pool.h"
@@ -60,13 +59,17 @@ PYBIND11_MODULE(_core, m) {
     py::register_exception_translator(bindings::translate);
 
     m.attr("CHANNEL_BLOCK") = kChannelBlock;
-    m.def("active_isa", [] { return isa_name(active_isa()); },
-          "The instruction set in use: the machine's best, or PYCNN_CPU_ISA.");
-    m.def("available_isas", [] {
-        std::vector<std::string> names;
-        for (Isa isa : available_isas()) names.push_back(isa_name(isa));
-        return names;
-    }, "The instruction sets that this machine can run, worst to best.");
+    m.def(
+        "active_isa", [] { return isa_name(active_isa()); },
+        "The instruction set in use: the machine's best, or PYCNN_CPU_ISA.");
+    m.def(
+        "available_isas",
+        [] {
+            std::vector<std::string> names;
+            for (Isa isa : available_isas()) names.push_back(isa_name(isa));
+            return names;
+        },
+        "The instruction sets that this machine can run, worst to best.");
     m.def("default_num_threads", &default_num_threads,
           "min(affinity, cgroup quota, cores), or PYCNN_NUM_THREADS.");
     bindings::bind_program(m);  // first: the ops' signatures name its types

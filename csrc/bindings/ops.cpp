@@ -31,10 +31,8 @@ T choice(const char* what, const std::string& name, const std::map<std::string, 
 }
 
 const std::map<std::string, Conv2dAlgorithm> kConv2dAlgorithms = {
-    {"auto", Conv2dAlgorithm::kAuto},
-    {"direct", Conv2dAlgorithm::kDirect},
-    {"gemm", Conv2dAlgorithm::kGemm},
-    {"depthwise", Conv2dAlgorithm::kDepthwise},
+    {"auto", Conv2dAlgorithm::kAuto},       {"direct", Conv2dAlgorithm::kDirect},
+    {"gemm", Conv2dAlgorithm::kGemm},       {"depthwise", Conv2dAlgorithm::kDepthwise},
     {"grouped", Conv2dAlgorithm::kGrouped},
 };
 
@@ -50,42 +48,61 @@ void bind_conv2d(py::module_& m) {
         .def(py::init([](std::array<int64_t, 2> stride, std::array<int64_t, 4> padding,
                          std::array<int64_t, 2> dilation, int64_t groups, bool relu,
                          const std::string& algorithm) {
-                 return Conv2dParams{stride, padding, dilation, groups, relu,
-                                     choice("conv2d: algorithm", algorithm, kConv2dAlgorithms)};
+                 return Conv2dParams{
+                     stride, padding, dilation,
+                     groups, relu,    choice("conv2d: algorithm", algorithm, kConv2dAlgorithms)};
              }),
              py::kw_only(), py::arg("stride"), py::arg("padding"), py::arg("dilation"),
              py::arg("groups"), py::arg("relu") = false, py::arg("algorithm") = "auto");
     py::class_<PackedConv2d, std::shared_ptr<PackedConv2d>>(m, "PackedConv2d")
         .def_property_readonly("bytes", &PackedConv2d::bytes);
-    m.def("conv2d_output_shape", [](const Conv2dParams& params, const Sizes& x, const Sizes& weight) {
-        return from_shape(conv2d_output_shape(params, to_shape(x), to_shape(weight)));
-    }, py::arg("params"), py::arg("x"), py::arg("weight"));
-    m.def("conv2d_select", [](const Conv2dParams& params, const Sizes& x, const Sizes& weight) {
-        conv2d_output_shape(params, to_shape(x), to_shape(weight));  // checks
-        return algorithm_name(conv2d_select(params, to_shape(x), to_shape(weight)));
-    }, py::arg("params"), py::arg("x"), py::arg("weight"));
-    m.def("conv2d_pack", [](const py::array& weight, const std::optional<py::array>& bias) {
-        const Shape shape = to_shape(Sizes(weight.shape(), weight.shape() + weight.ndim()));
-        const float* w = floats(weight, storage_elems(shape, Layout::kNchw), "conv2d: weight");
-        const float* b = bias ? floats(*bias, shape.n, "conv2d: bias") : nullptr;
-        py::gil_scoped_release release;
-        return std::const_pointer_cast<PackedConv2d>(conv2d_pack(w, shape, b));
-    }, py::arg("weight"), py::arg("bias"));
-    m.def("conv2d_task",
-          [](const Conv2dParams& params, const TensorRef& x, std::shared_ptr<PackedConv2d> packed,
-             const std::optional<TensorRef>& residual, const TensorRef& y, const std::string& isa) {
-              return std::const_pointer_cast<Task>(
-                  conv2d_task(params, x, packed, residual, y, parse_isa(isa)));
-          }, py::arg("params"), py::arg("x"), py::arg("packed"), py::arg("residual"), py::arg("y"), py::arg("isa"));
+    m.def(
+        "conv2d_output_shape",
+        [](const Conv2dParams& params, const Sizes& x, const Sizes& weight) {
+            return from_shape(conv2d_output_shape(params, to_shape(x), to_shape(weight)));
+        },
+        py::arg("params"), py::arg("x"), py::arg("weight"));
+    m.def(
+        "conv2d_select",
+        [](const Conv2dParams& params, const Sizes& x, const Sizes& weight) {
+            conv2d_output_shape(params, to_shape(x), to_shape(weight));  // checks
+            return algorithm_name(conv2d_select(params, to_shape(x), to_shape(weight)));
+        },
+        py::arg("params"), py::arg("x"), py::arg("weight"));
+    m.def(
+        "conv2d_pack",
+        [](const py::array& weight, const std::optional<py::array>& bias) {
+            const Shape shape = to_shape(Sizes(weight.shape(), weight.shape() + weight.ndim()));
+            const float* w = floats(weight, storage_elems(shape, Layout::kNchw), "conv2d: weight");
+            const float* b = bias ? floats(*bias, shape.n, "conv2d: bias") : nullptr;
+            py::gil_scoped_release release;
+            return std::const_pointer_cast<PackedConv2d>(conv2d_pack(w, shape, b));
+        },
+        py::arg("weight"), py::arg("bias"));
+    m.def(
+        "conv2d_task",
+        [](const Conv2dParams& params, const TensorRef& x, std::shared_ptr<PackedConv2d> packed,
+           const std::optional<TensorRef>& residual, const TensorRef& y, const std::string& isa) {
+            return std::const_pointer_cast<Task>(
+                conv2d_task(params, x, packed, residual, y, parse_isa(isa)));
+        },
+        py::arg("params"), py::arg("x"), py::arg("packed"), py::arg("residual"), py::arg("y"),
+        py::arg("isa"));
 
-    m.def("linear_output_shape", [](const Sizes& x, const Sizes& weight) {
-        return from_shape(linear_output_shape(to_shape(x), to_shape(weight)));
-    }, py::arg("x"), py::arg("weight"));
-    m.def("linear_task", [](bool relu, const TensorRef& x, std::shared_ptr<PackedConv2d> packed,
-                            const TensorRef& y, const std::string& isa) {
-        return std::const_pointer_cast<Task>(
-            linear_task(LinearParams{relu}, x, packed, y, parse_isa(isa)));
-    }, py::arg("relu"), py::arg("x"), py::arg("packed"), py::arg("y"), py::arg("isa"));
+    m.def(
+        "linear_output_shape",
+        [](const Sizes& x, const Sizes& weight) {
+            return from_shape(linear_output_shape(to_shape(x), to_shape(weight)));
+        },
+        py::arg("x"), py::arg("weight"));
+    m.def(
+        "linear_task",
+        [](bool relu, const TensorRef& x, std::shared_ptr<PackedConv2d> packed, const TensorRef& y,
+           const std::string& isa) {
+            return std::const_pointer_cast<Task>(
+                linear_task(LinearParams{relu}, x, packed, y, parse_isa(isa)));
+        },
+        py::arg("relu"), py::arg("x"), py::arg("packed"), py::arg("y"), py::arg("isa"));
 }
 
 void bind_pool2d(py::module_& m) {
@@ -96,80 +113,123 @@ void bind_pool2d(py::module_& m) {
                  return Pool2dParams{
                      choice<PoolKind>("pool2d: kind", kind,
                                       {{"max", PoolKind::kMax}, {"average", PoolKind::kAverage}}),
-                     kernel_size, stride, padding, ceil_mode, count_include_pad,
-                     choice<WindowRule>("pool2d: window_rule", window_rule,
-                                        {{"torch", WindowRule::kTorch},
-                                         {"caffe", WindowRule::kCaffe}})};
+                     kernel_size,
+                     stride,
+                     padding,
+                     ceil_mode,
+                     count_include_pad,
+                     choice<WindowRule>(
+                         "pool2d: window_rule", window_rule,
+                         {{"torch", WindowRule::kTorch}, {"caffe", WindowRule::kCaffe}})};
              }),
              py::kw_only(), py::arg("kind"), py::arg("kernel_size"), py::arg("stride"),
              py::arg("padding"), py::arg("ceil_mode"), py::arg("count_include_pad"),
              py::arg("window_rule"));
-    m.def("pool2d_output_shape", [](const Pool2dParams& params, const Sizes& x) {
-        return from_shape(pool2d_output_shape(params, to_shape(x)));
-    }, py::arg("params"), py::arg("x"));
-    m.def("pool2d_task", [](const Pool2dParams& params, const TensorRef& x, const TensorRef& y,
-                            const std::string& isa) {
-        return std::const_pointer_cast<Task>(pool2d_task(params, x, y, parse_isa(isa)));
-    }, py::arg("params"), py::arg("x"), py::arg("y"), py::arg("isa"));
+    m.def(
+        "pool2d_output_shape",
+        [](const Pool2dParams& params, const Sizes& x) {
+            return from_shape(pool2d_output_shape(params, to_shape(x)));
+        },
+        py::arg("params"), py::arg("x"));
+    m.def(
+        "pool2d_task",
+        [](const Pool2dParams& params, const TensorRef& x, const TensorRef& y,
+           const std::string& isa) {
+            return std::const_pointer_cast<Task>(pool2d_task(params, x, y, parse_isa(isa)));
+        },
+        py::arg("params"), py::arg("x"), py::arg("y"), py::arg("isa"));
 }
 
 void bind_elementwise(py::module_& m) {
-    m.def("add_task", [](bool relu, const TensorRef& a, const TensorRef& b, const TensorRef& y,
-                         const std::string& isa) {
-        return std::const_pointer_cast<Task>(add_task(AddParams{relu}, a, b, y, parse_isa(isa)));
-    }, py::arg("relu"), py::arg("a"), py::arg("b"), py::arg("y"), py::arg("isa"));
-    m.def("activation_task", [](const std::string& kind, float scale, float slope,
-                                const TensorRef& x, const TensorRef& y, const std::string& isa) {
-        const auto k = choice<ActivationKind>("activation: kind", kind,
-                                              {{"relu", ActivationKind::kRelu},
-                                               {"sigmoid", ActivationKind::kSigmoid},
-                                               {"tanh", ActivationKind::kTanh}});
-        return std::const_pointer_cast<Task>(
-            activation_task(ActivationParams{k, scale, slope}, x, y, parse_isa(isa)));
-    }, py::arg("kind"), py::arg("scale"), py::arg("slope"), py::arg("x"), py::arg("y"), py::arg("isa"));
+    m.def(
+        "add_task",
+        [](bool relu, const TensorRef& a, const TensorRef& b, const TensorRef& y,
+           const std::string& isa) {
+            return std::const_pointer_cast<Task>(
+                add_task(AddParams{relu}, a, b, y, parse_isa(isa)));
+        },
+        py::arg("relu"), py::arg("a"), py::arg("b"), py::arg("y"), py::arg("isa"));
+    m.def(
+        "activation_task",
+        [](const std::string& kind, float scale, float slope, const TensorRef& x,
+           const TensorRef& y, const std::string& isa) {
+            const auto k = choice<ActivationKind>("activation: kind", kind,
+                                                  {{"relu", ActivationKind::kRelu},
+                                                   {"sigmoid", ActivationKind::kSigmoid},
+                                                   {"tanh", ActivationKind::kTanh}});
+            return std::const_pointer_cast<Task>(
+                activation_task(ActivationParams{k, scale, slope}, x, y, parse_isa(isa)));
+        },
+        py::arg("kind"), py::arg("scale"), py::arg("slope"), py::arg("x"), py::arg("y"),
+        py::arg("isa"));
     py::class_<PackedChannelAffine, std::shared_ptr<PackedChannelAffine>>(m, "PackedChannelAffine")
         .def_property_readonly("bytes", &PackedChannelAffine::bytes);
-    m.def("channel_affine_pack", [](const py::array& scale, const py::array& shift) {
-        const float* s = floats(scale, scale.size(), "channel_affine: scale");
-        return std::const_pointer_cast<PackedChannelAffine>(channel_affine_pack(
-            s, floats(shift, scale.size(), "channel_affine: shift"), scale.size()));
-    }, py::arg("scale"), py::arg("shift"));
-    m.def("channel_affine_task",
-          [](bool relu, const TensorRef& x, std::shared_ptr<PackedChannelAffine> packed,
-             const TensorRef& y, const std::string& isa) {
-              return std::const_pointer_cast<Task>(channel_affine_task(
-                  ChannelAffineParams{relu}, x, packed, y, parse_isa(isa)));
-          }, py::arg("relu"), py::arg("x"), py::arg("packed"), py::arg("y"), py::arg("isa"));
+    m.def(
+        "channel_affine_pack",
+        [](const py::array& scale, const py::array& shift) {
+            const float* s = floats(scale, scale.size(), "channel_affine: scale");
+            return std::const_pointer_cast<PackedChannelAffine>(channel_affine_pack(
+                s, floats(shift, scale.size(), "channel_affine: shift"), scale.size()));
+        },
+        py::arg("scale"), py::arg("shift"));
+    m.def(
+        "channel_affine_task",
+        [](bool relu, const TensorRef& x, std::shared_ptr<PackedChannelAffine> packed,
+           const TensorRef& y, const std::string& isa) {
+            return std::const_pointer_cast<Task>(
+                channel_affine_task(ChannelAffineParams{relu}, x, packed, y, parse_isa(isa)));
+        },
+        py::arg("relu"), py::arg("x"), py::arg("packed"), py::arg("y"), py::arg("isa"));
 }
 
 void bind_channels(py::module_& m) {
-    m.def("lrn_task", [](int64_t before, int64_t after, float alpha, float beta, float k,
-                         const TensorRef& x, const TensorRef& y, const std::string& isa) {
-        return std::const_pointer_cast<Task>(
-            lrn_task(LrnParams{before, after, alpha, beta, k}, x, y, parse_isa(isa)));
-    }, py::arg("before"), py::arg("after"), py::arg("alpha"), py::arg("beta"), py::arg("k"), py::arg("x"), py::arg("y"), py::arg("isa"));
-    m.def("softmax_task", [](const TensorRef& x, const TensorRef& y, const std::string& isa) {
-        return std::const_pointer_cast<Task>(softmax_task(x, y, parse_isa(isa)));
-    }, py::arg("x"), py::arg("y"), py::arg("isa"));
-    m.def("copy_channels_task", [](int64_t offset, int64_t stride, bool fill, const TensorRef& x,
-                                   const TensorRef& y, const std::string& isa) {
-        return std::const_pointer_cast<Task>(copy_channels_task(
-            CopyChannelsParams{offset, stride, fill}, x, y, parse_isa(isa)));
-    }, py::arg("offset"), py::arg("stride"), py::arg("fill"), py::arg("x"), py::arg("y"), py::arg("isa"));
-    m.def("layout_task", [](const TensorRef& x, const TensorRef& y, const std::string& isa) {
-        return std::const_pointer_cast<Task>(layout_task(x, y, parse_isa(isa)));
-    }, py::arg("x"), py::arg("y"), py::arg("isa"));
+    m.def(
+        "lrn_task",
+        [](int64_t before, int64_t after, float alpha, float beta, float k, const TensorRef& x,
+           const TensorRef& y, const std::string& isa) {
+            return std::const_pointer_cast<Task>(
+                lrn_task(LrnParams{before, after, alpha, beta, k}, x, y, parse_isa(isa)));
+        },
+        py::arg("before"), py::arg("after"), py::arg("alpha"), py::arg("beta"), py::arg("k"),
+        py::arg("x"), py::arg("y"), py::arg("isa"));
+    m.def(
+        "softmax_task",
+        [](const TensorRef& x, const TensorRef& y, const std::string& isa) {
+            return std::const_pointer_cast<Task>(softmax_task(x, y, parse_isa(isa)));
+        },
+        py::arg("x"), py::arg("y"), py::arg("isa"));
+    m.def(
+        "copy_channels_task",
+        [](int64_t offset, int64_t stride, bool fill, const TensorRef& x, const TensorRef& y,
+           const std::string& isa) {
+            return std::const_pointer_cast<Task>(
+                copy_channels_task(CopyChannelsParams{offset, stride, fill}, x, y, parse_isa(isa)));
+        },
+        py::arg("offset"), py::arg("stride"), py::arg("fill"), py::arg("x"), py::arg("y"),
+        py::arg("isa"));
+    m.def(
+        "layout_task",
+        [](const TensorRef& x, const TensorRef& y, const std::string& isa) {
+            return std::const_pointer_cast<Task>(layout_task(x, y, parse_isa(isa)));
+        },
+        py::arg("x"), py::arg("y"), py::arg("isa"));
     py::class_<PackedRbf, std::shared_ptr<PackedRbf>>(m, "PackedRbf")
         .def_property_readonly("bytes", &PackedRbf::bytes);
-    m.def("rbf_pack", [](const py::array& weight) {
-        PYCNN_CHECK(weight.ndim() == 2, ShapeError, "rbf: the weight must be (K, C)");
-        return std::const_pointer_cast<PackedRbf>(
-            rbf_pack(floats(weight, weight.size(), "rbf: weight"), weight.shape(0), weight.shape(1)));
-    }, py::arg("weight"));
-    m.def("rbf_task", [](const TensorRef& x, std::shared_ptr<PackedRbf> packed, const TensorRef& y,
-                         const std::string& isa) {
-        return std::const_pointer_cast<Task>(rbf_task(x, packed, y, parse_isa(isa)));
-    }, py::arg("x"), py::arg("packed"), py::arg("y"), py::arg("isa"));
+    m.def(
+        "rbf_pack",
+        [](const py::array& weight) {
+            PYCNN_CHECK(weight.ndim() == 2, ShapeError, "rbf: the weight must be (K, C)");
+            return std::const_pointer_cast<PackedRbf>(rbf_pack(
+                floats(weight, weight.size(), "rbf: weight"), weight.shape(0), weight.shape(1)));
+        },
+        py::arg("weight"));
+    m.def(
+        "rbf_task",
+        [](const TensorRef& x, std::shared_ptr<PackedRbf> packed, const TensorRef& y,
+           const std::string& isa) {
+            return std::const_pointer_cast<Task>(rbf_task(x, packed, y, parse_isa(isa)));
+        },
+        py::arg("x"), py::arg("packed"), py::arg("y"), py::arg("isa"));
 }
 
 }  // namespace

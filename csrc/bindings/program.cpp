@@ -1,6 +1,7 @@
+#include "program/program.h"
+
 #include "bindings/bindings.h"
 #include "core/error.h"
-#include "program/program.h"
 
 namespace pycnn::bindings {
 namespace {
@@ -42,36 +43,43 @@ void bind_program(py::module_& m) {
         .def(py::init([](int buffer, int64_t offset, const std::vector<int64_t>& shape,
                          bool blocked, int64_t buffer_channels) {
                  const Layout layout = blocked ? Layout::kNchw16c : Layout::kNchw;
-                 return TensorRef{buffer, offset, make_view(to_shape(shape), layout, buffer_channels)};
+                 return TensorRef{buffer, offset,
+                                  make_view(to_shape(shape), layout, buffer_channels)};
              }),
              py::arg("buffer"), py::arg("offset"), py::arg("shape"), py::arg("blocked") = true,
              py::arg("buffer_channels") = 0)
-        .def_property_readonly("shape", [](const TensorRef& ref) { return from_shape(ref.view.shape); });
-    m.def("storage_elems",
-          [](const std::vector<int64_t>& shape, bool blocked) {
-              return storage_elems(to_shape(shape), blocked ? Layout::kNchw16c : Layout::kNchw);
-          },
-          py::arg("shape"), py::arg("blocked") = true,
-          "Elements of memory that a tensor takes; ShapeError when that is beyond any machine.");
+        .def_property_readonly("shape",
+                               [](const TensorRef& ref) { return from_shape(ref.view.shape); });
+    m.def(
+        "storage_elems",
+        [](const std::vector<int64_t>& shape, bool blocked) {
+            return storage_elems(to_shape(shape), blocked ? Layout::kNchw16c : Layout::kNchw);
+        },
+        py::arg("shape"), py::arg("blocked") = true,
+        "Elements of memory that a tensor takes; ShapeError when that is beyond any machine.");
 
     py::class_<Task, std::shared_ptr<Task>>(m, "Task", "One step: a kernel with its arguments.")
         .def_property_readonly("units", &Task::units)
         .def_property_readonly("work", &Task::work);
 
     py::class_<PyProgram>(m, "Program", "A flat list of tasks over one arena, run in one call.")
-        .def(py::init<int64_t, std::vector<int64_t>, std::vector<int64_t>>(), py::arg("arena_elems"),
-             py::arg("input_elems"), py::arg("output_elems"))
-        .def("add", [](PyProgram& self, std::string name, TaskPtr task) {
-                 self.program.add(std::move(name), std::move(task));
-             }, py::arg("name"), py::arg("task"))
-        .def("run",
-             [](PyProgram& self, const std::vector<py::array>& inputs, std::vector<py::array> outputs,
-                int threads, std::optional<uint8_t> poison) {
-                 run(self.program, inputs, outputs, threads, poison, self.inputs, self.outputs);
-             },
-             py::arg("inputs"), py::arg("outputs"), py::arg("threads"),
-             py::arg("poison") = py::none(),
-             "Runs all tasks without the GIL; writes into `outputs`.")
+        .def(py::init<int64_t, std::vector<int64_t>, std::vector<int64_t>>(),
+             py::arg("arena_elems"), py::arg("input_elems"), py::arg("output_elems"))
+        .def(
+            "add",
+            [](PyProgram& self, std::string name, TaskPtr task) {
+                self.program.add(std::move(name), std::move(task));
+            },
+            py::arg("name"), py::arg("task"))
+        .def(
+            "run",
+            [](PyProgram& self, const std::vector<py::array>& inputs,
+               std::vector<py::array> outputs, int threads, std::optional<uint8_t> poison) {
+                run(self.program, inputs, outputs, threads, poison, self.inputs, self.outputs);
+            },
+            py::arg("inputs"), py::arg("outputs"), py::arg("threads"),
+            py::arg("poison") = py::none(),
+            "Runs all tasks without the GIL; writes into `outputs`.")
         .def("trim", [](PyProgram& self) { self.program.trim(); })
         .def_property_readonly("arena_bytes",
                                [](const PyProgram& self) { return self.program.arena_bytes(); })

@@ -1,14 +1,13 @@
 #include "core/cpu_count.h"
 
-#include <sched.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
 #include <limits>
+#include <sched.h>
 #include <sstream>
 #include <string_view>
+#include <unistd.h>
 #include <vector>
 
 namespace pycnn {

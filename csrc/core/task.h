@@ -52,7 +52,7 @@ public:
     OpTask(Kernel kernel, Args args, int64_t units, int64_t work)
         : Task(units, work), kernel_(kernel), args_(std::move(args)) {}
 
-    OpTask& bind(TensorView Args::*member, const TensorRef& ref) {
+    OpTask& bind(TensorView Args::* member, const TensorRef& ref) {
         args_.*member = ref.view;
         members_.push_back(member);
         tensors_.push_back(ref);

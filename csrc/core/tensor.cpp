@@ -5,7 +5,8 @@
 namespace pycnn {
 namespace {
 
-// 2^46 floats are 256 TiB: far beyond any machine, far below overflow of a later multiplication by 4.
+// 2^46 floats are 256 TiB: far beyond any machine, far below overflow of a later multiplication
+// by 4.
 constexpr int64_t kMaxElems = int64_t{1} << 46;
 
 int64_t checked_product(std::initializer_list<int64_t> factors, const Shape& shape) {

@@ -30,7 +30,8 @@ struct TensorView {
     float* data = nullptr;
     Shape shape;
     Layout layout = Layout::kNchw16c;
-    int64_t image_stride = 0, block_stride = 0, channel_stride = 0, row_stride = 0, pixel_stride = 0;
+    int64_t image_stride = 0, block_stride = 0, channel_stride = 0, row_stride = 0,
+            pixel_stride = 0;
 };
 
 // For kernels: always inlined, so that no out-of-line copy compiled for a wider instruction set can

@@ -1,12 +1,5 @@
 #include "core/thread_pool.h"
 
-#include <linux/futex.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <charconv>
@@ -16,7 +9,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
 #include <type_traits>
+#include <unistd.h>
 
 #include "core/cpu_count.h"
 #include "core/error.h"

@@ -17,7 +17,7 @@ struct AddArgs {
 };
 
 // A unit is one block of channels of one image.
-TaskPtr add_task(const AddParams& params, const TensorRef& a, const TensorRef& b, const TensorRef& y,
-                 Isa isa);
+TaskPtr add_task(const AddParams& params, const TensorRef& a, const TensorRef& b,
+                 const TensorRef& y, Isa isa);
 
 }  // namespace pycnn::ops

@@ -1,8 +1,8 @@
 // y[n,c,h,w] = act(x[n,c,h,w] * scale[c] + shift[c]), act = identity or ReLU.
 // Batch normalisation at inference is this with scale = weight / sqrt(var + eps) and
-// shift = bias - mean * scale (Ioffe and Szegedy 2015, algorithm 2, step 11), and so is the trainable
-// subsampling of LeNet-5 after its average (LeCun et al. 1998, section II.B).
-// Shapes: x, y (N,C,H,W) NCHW16c; scale, shift (C).
+// shift = bias - mean * scale (Ioffe and Szegedy 2015, algorithm 2, step 11), and so is the
+// trainable subsampling of LeNet-5 after its average (LeCun et al. 1998, section II.B). Shapes: x,
+// y (N,C,H,W) NCHW16c; scale, shift (C).
 #pragma once
 
 #include <memory>
@@ -32,7 +32,8 @@ struct ChannelAffineArgs {
     const float* shift = nullptr;
 };
 
-PackedChannelAffinePtr channel_affine_pack(const float* scale, const float* shift, int64_t channels);
+PackedChannelAffinePtr channel_affine_pack(const float* scale, const float* shift,
+                                           int64_t channels);
 
 // A unit is one block of channels of one image.
 TaskPtr channel_affine_task(const ChannelAffineParams& params, const TensorRef& x,

@@ -37,18 +37,16 @@ int64_t output_size(const Conv2dParams& p, int axis, int64_t size, int64_t filte
 
 bool fits(Conv2dAlgorithm algorithm, const Conv2dParams& p, const Shape& x, const Shape& weight) {
     const int64_t group_out = weight.n / p.groups;
-    const bool whole_blocks = p.groups == 1 || (weight.c % kChannelBlock == 0 &&
-                                                group_out % kChannelBlock == 0);
+    const bool whole_blocks =
+        p.groups == 1 || (weight.c % kChannelBlock == 0 && group_out % kChannelBlock == 0);
     switch (algorithm) {
-        case Conv2dAlgorithm::kDirect:
-            return whole_blocks;
+        case Conv2dAlgorithm::kDirect: return whole_blocks;
         case Conv2dAlgorithm::kGemm:
             return whole_blocks && weight.h == 1 && weight.w == 1 &&
                    p.stride == std::array<int64_t, 2>{1, 1} && p.padding == decltype(p.padding){};
         case Conv2dAlgorithm::kDepthwise:
             return weight.c == 1 && weight.n == p.groups && x.c == p.groups;
-        default:
-            return true;
+        default: return true;
     }
 }
 
@@ -101,8 +99,8 @@ Conv2dAlgorithm conv2d_select(const Conv2dParams& params, const Shape& x, const 
                     " and this stride and padding; leave algorithm='auto'");
         return params.algorithm;
     }
-    for (auto algorithm : {Conv2dAlgorithm::kDepthwise, Conv2dAlgorithm::kGemm,
-                           Conv2dAlgorithm::kDirect}) {
+    for (auto algorithm :
+         {Conv2dAlgorithm::kDepthwise, Conv2dAlgorithm::kGemm, Conv2dAlgorithm::kDirect}) {
         // A single channel in and out is a plain convolution, not a depthwise one.
         if (algorithm == Conv2dAlgorithm::kDepthwise && params.groups == 1) continue;
         if (fits(algorithm, params, x, weight)) return algorithm;

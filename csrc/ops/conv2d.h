@@ -6,8 +6,8 @@
 // Shapes: x (N,C,H,W), w (K,C/G,R,S), y and residual (N,K,P,Q);
 //   P = floor((H + pad_top + pad_bottom - dilation_h*(R-1) - 1) / stride_h) + 1, Q likewise.
 // x is plain NCHW or NCHW16c, y and residual are NCHW16c.
-// Order of summation, for every algorithm: r, s, then c ascending, one fused multiply-add each where
-// the instruction set has it. So a 1x1 convolution and a linear layer give equal bits.
+// Order of summation, for every algorithm: r, s, then c ascending, one fused multiply-add each
+// where the instruction set has it. So a 1x1 convolution and a linear layer give equal bits.
 #pragma once
 
 #include <array>
@@ -37,8 +37,8 @@ struct Conv2dParams {
     Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAuto;
 };
 
-// Weights in the order in which the kernels read them: [ceil(K/16)][r][s][c][16], bias [ceil(K/16)][16];
-// lanes beyond K are zero. The same for every algorithm and instruction set.
+// Weights in the order in which the kernels read them: [ceil(K/16)][r][s][c][16], bias
+// [ceil(K/16)][16]; lanes beyond K are zero. The same for every algorithm and instruction set.
 struct PackedConv2d {
     Shape shape;  // (K, C/G, R, S)
     AlignedBuffer weights, bias;

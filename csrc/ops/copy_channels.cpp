@@ -13,9 +13,9 @@ TaskPtr copy_channels_task(const CopyChannelsParams& params, const TensorRef& x,
     check_blocked("copy_channels", "y", y);
     PYCNN_CHECK(params.stride >= 1, ShapeError, "copy_channels: stride must be at least 1, got ",
                 params.stride);
-    PYCNN_CHECK(params.offset >= 0 && params.offset <= out.c - in.c, ShapeError, "copy_channels: ",
-                in.c, " channels from channel ", params.offset, " on do not fit the output's ",
-                out.c);
+    PYCNN_CHECK(params.offset >= 0 && params.offset <= out.c - in.c, ShapeError,
+                "copy_channels: ", in.c, " channels from channel ", params.offset,
+                " on do not fit the output's ", out.c);
     const Shape expected{in.n, out.c, (in.h - 1) / params.stride + 1,
                          (in.w - 1) / params.stride + 1};
     check_shape("copy_channels", "y", out, expected);

@@ -1,9 +1,9 @@
 // Copies the channels of x into channels [offset, offset + C) of y, taking every stride-th pixel:
 //   y[n, offset + c, p, q] = x[n, c, p*stride, q*stride]
-// Two ops are made of it: one input of a concatenation (stride 1, fill false: the other channels of y
-// are left alone), and the parameter-free shortcut of the CIFAR-10 ResNets (He et al. 2015, section
-// 3.3, option A: stride 2, fill true: the other channels of y become zero).
-// Shapes: x (N,C,H,W), y (N,K,P,Q) NCHW16c, K >= offset + C, P = ceil(H / stride), Q likewise.
+// Two ops are made of it: one input of a concatenation (stride 1, fill false: the other channels of
+// y are left alone), and the parameter-free shortcut of the CIFAR-10 ResNets (He et al. 2015,
+// section 3.3, option A: stride 2, fill true: the other channels of y become zero). Shapes: x
+// (N,C,H,W), y (N,K,P,Q) NCHW16c, K >= offset + C, P = ceil(H / stride), Q likewise.
 #pragma once
 
 #include "core/cpu_isa.h"

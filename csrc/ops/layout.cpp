@@ -33,9 +33,9 @@ TaskPtr layout_task(const TensorRef& x, const TensorRef& y, Isa isa) {
     check_shape(flatten ? "flatten" : "layout", "y", y.view.shape,
                 flatten ? flatten_output_shape(shape) : shape);
     const TensorView& blocked = from_plain ? y.view : x.view;
-    auto task = std::make_unique<OpTask<LayoutArgs>>(
-        cpu::kernels(isa).layout, LayoutArgs{}, shape.n * channel_blocks(blocked),
-        2 * storage_elems(shape, Layout::kNchw16c));
+    auto task = std::make_unique<OpTask<LayoutArgs>>(cpu::kernels(isa).layout, LayoutArgs{},
+                                                     shape.n * channel_blocks(blocked),
+                                                     2 * storage_elems(shape, Layout::kNchw16c));
     task->bind(&LayoutArgs::x, x);
     task->bind(&LayoutArgs::y, flatten ? as_plain_image(y, shape) : y);
     return task;

@@ -1,10 +1,10 @@
 // Local response normalisation across channels (Krizhevsky et al. 2012, section 3.3):
 //   y[n,c] = x[n,c] / (k + alpha/size * sum_{j=c-before}^{c+after} x[n,j]^2) ^ beta
 // with channels outside 0..C-1 left out, size = before + after + 1.
-// Conventions that are easily confused: alpha is divided by size (Caffe, torch, ONNX; the paper does
-// not). For an even size torch's window has before = size/2, after = (size-1)/2, ONNX's is mirrored:
-// both sides are given here. BVLC's k is 1, the paper's 2.
-// Shapes: x, y (N,C,H,W) NCHW16c.
+// Conventions that are easily confused: alpha is divided by size (Caffe, torch, ONNX; the paper
+// does not). For an even size torch's window has before = size/2, after = (size-1)/2, ONNX's is
+// mirrored: both sides are given here. BVLC's k is 1, the paper's 2. Shapes: x, y (N,C,H,W)
+// NCHW16c.
 #pragma once
 
 #include "core/cpu_isa.h"

@@ -8,8 +8,8 @@ namespace {
 
 void check_params(const Pool2dParams& p) {
     for (int i = 0; i < 2; ++i) {
-        PYCNN_CHECK(p.kernel_size[i] >= 1, ShapeError, "pool2d: kernel_size must be at least 1, got ",
-                    p.kernel_size[i]);
+        PYCNN_CHECK(p.kernel_size[i] >= 1, ShapeError,
+                    "pool2d: kernel_size must be at least 1, got ", p.kernel_size[i]);
         PYCNN_CHECK(p.stride[i] >= 1, ShapeError, "pool2d: stride must be at least 1, got ",
                     p.stride[i]);
         for (int side = 0; side < 2; ++side) {

@@ -1,11 +1,13 @@
 // Max and average pooling over windows, per channel.
 //   out = floor_or_ceil((H + pad_top + pad_bottom - kernel) / stride) + 1
 // Conventions that are easily confused:
-// - ceil_mode rounds up. WindowRule::kTorch then drops a last window that would start beyond the input
+// - ceil_mode rounds up. WindowRule::kTorch then drops a last window that would start beyond the
+// input
 //   and its left padding; WindowRule::kCaffe does so only where there is padding. The two differ
 //   without padding and with stride > kernel: Caffe keeps an empty window (maximum -FLT_MAX as in
 //   Caffe; the average is 0 here, 0/0 there).
-// - Padding never wins a maximum. An average divides by the part of the window inside the padded input
+// - Padding never wins a maximum. An average divides by the part of the window inside the padded
+// input
 //   (count_include_pad, also Caffe's rule), or by its part inside the input.
 // Global pooling is kernel = (H, W). Layout: NCHW16c in and out. x (N,C,H,W), y (N,C,P,Q).
 #pragma once

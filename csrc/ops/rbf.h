@@ -1,6 +1,6 @@
-// The output layer of the 1998 LeNet-5 (LeCun et al. 1998, section II.B, eq. 7), with the sign turned so
-// that the largest output is the answer: y[n,k] = - sum_j (x[n,j] - w[k,j])^2.
-// Shapes: x (N,C,1,1) NCHW16c, w (K,C), y (N,K,1,1) NCHW16c.
+// The output layer of the 1998 LeNet-5 (LeCun et al. 1998, section II.B, eq. 7), with the sign
+// turned so that the largest output is the answer: y[n,k] = - sum_j (x[n,j] - w[k,j])^2. Shapes: x
+// (N,C,1,1) NCHW16c, w (K,C), y (N,K,1,1) NCHW16c.
 #pragma once
 
 #include <memory>

@@ -9,8 +9,8 @@
 namespace pycnn::program {
 namespace {
 
-// Below this many multiply-adds waking a second thread costs more than it saves: a whole program, and
-// one task of a program that runs on several.
+// Below this many multiply-adds waking a second thread costs more than it saves: a whole program,
+// and one task of a program that runs on several.
 constexpr int64_t kProgramWorkPerThread = 500'000;
 constexpr int64_t kTaskWorkPerThread = 20'000;
 
@@ -60,13 +60,12 @@ AlignedBuffer Program::take_arena() {
     return AlignedBuffer(buffer_elems_[0]);
 }
 
-void Program::run(std::span<const float* const> inputs, std::span<float* const> outputs, int threads,
-                  std::optional<uint8_t> poison) {
-    PYCNN_CHECK(inputs.size() == num_inputs_ &&
-                    outputs.size() == buffer_elems_.size() - 1 - num_inputs_,
-                Error, "program: got ", inputs.size(), " inputs and ", outputs.size(),
-                " outputs, expected ", num_inputs_, " and ",
-                buffer_elems_.size() - 1 - num_inputs_);
+void Program::run(std::span<const float* const> inputs, std::span<float* const> outputs,
+                  int threads, std::optional<uint8_t> poison) {
+    PYCNN_CHECK(
+        inputs.size() == num_inputs_ && outputs.size() == buffer_elems_.size() - 1 - num_inputs_,
+        Error, "program: got ", inputs.size(), " inputs and ", outputs.size(),
+        " outputs, expected ", num_inputs_, " and ", buffer_elems_.size() - 1 - num_inputs_);
     AlignedBuffer arena = take_arena();
     std::vector<float*> buffers{arena.data()};
     // Tasks only read their inputs; one pointer type keeps their arguments simple.

@@ -1,4 +1,5 @@
-// A compiled network: a flat list of tasks over one arena, with inputs and outputs given at each run.
+// A compiled network: a flat list of tasks over one arena, with inputs and outputs given at each
+// run.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,8 @@ public:
     void add(std::string name, TaskPtr task);
 
     // Runs all tasks in order. May be called from several threads at once: each run has an arena of
-    // its own, kept for the next run. `poison` fills arena and outputs with that byte first (tests).
+    // its own, kept for the next run. `poison` fills arena and outputs with that byte first
+    // (tests).
     void run(std::span<const float* const> inputs, std::span<float* const> outputs, int threads,
              std::optional<uint8_t> poison = std::nullopt);
 

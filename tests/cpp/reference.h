@@ -162,7 +162,8 @@ inline Plain channel_affine(const Plain& x, const Plain& scale, const Plain& shi
 inline Plain copy_channels(const Plain& x, const ops::CopyChannelsParams& p, int64_t channels,
                            double others) {
     Plain y({x.shape.n, channels, (x.shape.h + p.stride - 1) / p.stride,
-             (x.shape.w + p.stride - 1) / p.stride}, others);
+             (x.shape.w + p.stride - 1) / p.stride},
+            others);
     for_each({y.shape.n, x.shape.c, y.shape.h, y.shape.w},
              [&](int64_t n, int64_t c, int64_t h, int64_t w) {
                  y.at(n, p.offset + c, h, w) = x.at(n, c, h * p.stride, w * p.stride);

@@ -277,8 +277,8 @@ std::vector<ConvCase> conv_cases() {
         {{1, 16, 10, 11}, {32, 16, 3, 2}, params({1, 2}, {2, 0, 1, 3}, {1, 1}, 1)},
         {{1, 5, 13, 12}, {6, 5, 3, 3}, params({1, 1}, {2, 2, 4, 4}, {2, 4}, 1)},
         {{1, 4, 11, 10}, {9, 4, 2, 2}, params({4, 3}, {0, 0, 0, 0}, {1, 1}, 1)},  // stride > filter
-        {{1, 7, 3, 3}, {20, 7, 5, 5}, params({1, 1}, {2, 2, 2, 2}, {1, 1}, 1)},  // filter > image
-        {{8, 8, 4, 9}, {130, 8, 4, 9}, {}},                                      // one output pixel
+        {{1, 7, 3, 3}, {20, 7, 5, 5}, params({1, 1}, {2, 2, 2, 2}, {1, 1}, 1)},   // filter > image
+        {{8, 8, 4, 9}, {130, 8, 4, 9}, {}},  // one output pixel
         {{2, 3, 1, 40}, {4, 3, 1, 5}, params({1, 1}, {0, 0, 2, 2}, {1, 1}, 1)},
         {{1, 3, 5, 5}, {4, 3, 1, 1}, params({1, 1}, {3, 0, 0, 2}, {1, 1}, 1)},  // padding alone
         {{1, 32, 7, 7}, {64, 16, 3, 3}, params({1, 1}, {1, 1, 1, 1}, {1, 1}, 2)},
@@ -349,8 +349,12 @@ void check_conv2d(Isa isa, Random& random) {
 }
 
 void check_linear(Isa isa, Random& random) {
-    for (const auto& [batch, in, out] : {std::array<int64_t, 3>{1, 1, 1}, {1, 3, 17}, {3, 40, 10},
-                                         {9, 120, 84}, {7, 1000, 200}, {2, 33, 200},
+    for (const auto& [batch, in, out] : {std::array<int64_t, 3>{1, 1, 1},
+                                         {1, 3, 17},
+                                         {3, 40, 10},
+                                         {9, 120, 84},
+                                         {7, 1000, 200},
+                                         {2, 33, 200},
                                          {9, 9216, 130}}) {
         for (bool with_relu : {false, true}) {
             const Shape shape{out, in, 1, 1};
@@ -414,8 +418,8 @@ void check_pool2d(Isa isa, Random& random) {
             const Shape out{c.x.n, c.x.c, c.out_h, c.out_w};
             Case test;
             test.op = kind == 0 ? "max_pool2d" : "avg_pool2d";
-            test.name = str(to_string(c.x), " case ", index,
-                            kind == 2 ? " padding not counted" : "");
+            test.name =
+                str(to_string(c.x), " case ", index, kind == 2 ? " padding not counted" : "");
             test.inputs = {random.plain(c.x)};
             test.expected = reference::pool2d(test.inputs[0], p, out);
             test.tolerance = kind == 0 ? kExact : kElementwise;
@@ -430,14 +434,14 @@ void check_pool2d(Isa isa, Random& random) {
 
 // ---- The other ops ------------------------------------------------------------------------------
 
-constexpr Shape kShapes[] = {{1, 1, 1, 1},  {2, 3, 5, 4},   {1, 16, 3, 3}, {3, 17, 2, 5},
+constexpr Shape kShapes[] = {{1, 1, 1, 1},  {2, 3, 5, 4},   {1, 16, 3, 3},  {3, 17, 2, 5},
                              {2, 40, 7, 1}, {1, 300, 2, 3}, {2, 1000, 1, 1}};
 
 void check_lrn(Isa isa, Random& random) {
     const ops::LrnParams params[] = {
         {2, 2, 1e-4f, 0.75f, 1.0f},  // BVLC
         {2, 2, 5e-4f, 0.75f, 2.0f},  // the paper: alpha 1e-4, not divided by 5
-        {0, 0, 2.0f, 0.75f, 0.5f},  {2, 1, 1.5f, 0.5f, 1.0f},  {1, 2, 3.0f, 1.0f, 0.1f},
+        {0, 0, 2.0f, 0.75f, 0.5f},  {2, 1, 1.5f, 0.5f, 1.0f},   {1, 2, 3.0f, 1.0f, 0.1f},
         {7, 0, 1.0f, 0.6f, 1.0f},   {0, 20, 1.0f, -0.5f, 2.0f}, {64, 64, 9.0f, 0.75f, 1.0f},
     };
     for (const ops::LrnParams& p : params) {
@@ -524,8 +528,8 @@ void check_channel_affine(Isa isa, Random& random) {
         for (bool with_relu : {false, true}) {
             const Shape vector{1, shape.c, 1, 1};
             const Plain scale = random.plain(vector), shift = random.plain(vector);
-            const auto packed = ops::channel_affine_pack(as_floats(scale).data(),
-                                                         as_floats(shift).data(), shape.c);
+            const auto packed =
+                ops::channel_affine_pack(as_floats(scale).data(), as_floats(shift).data(), shape.c);
             Case test;
             test.op = "channel_affine";
             test.name = str(to_string(shape), with_relu ? " relu" : "");
@@ -559,8 +563,8 @@ void check_copy_channels(Isa isa, Random& random) {
             test.name = str(to_string(c.x), " to channel ", c.offset, " of ", c.channels,
                             " stride ", c.stride, fill ? " fill" : "");
             test.inputs = {random.plain(c.x)};
-            test.expected = reference::copy_channels(test.inputs[0], p, c.channels,
-                                                     fill ? 0 : kOther);
+            test.expected =
+                reference::copy_channels(test.inputs[0], p, c.channels, fill ? 0 : kOther);
             test.tolerance = kExact;
             test.output_poison = kOtherBytes;
             test.row_gap = c.x.c % 2;
@@ -573,8 +577,8 @@ void check_copy_channels(Isa isa, Random& random) {
 }
 
 void check_layout(Isa isa, Random& random) {
-    constexpr Shape kMoreShapes[] = {{1, 3, 33, 35}, {2, 256, 6, 6}, {1, 64, 7, 7}, {1, 23, 4, 4},
-                                     {2, 18, 1, 19}};
+    constexpr Shape kMoreShapes[] = {
+        {1, 3, 33, 35}, {2, 256, 6, 6}, {1, 64, 7, 7}, {1, 23, 4, 4}, {2, 18, 1, 19}};
     std::vector<Shape> shapes(std::begin(kShapes), std::end(kShapes));
     shapes.insert(shapes.end(), std::begin(kMoreShapes), std::end(kMoreShapes));
     for (const Shape& shape : shapes) {
@@ -598,8 +602,8 @@ void check_layout(Isa isa, Random& random) {
 }
 
 void check_rbf(Isa isa, Random& random) {
-    for (const auto& [batch, in, out] : {std::array<int64_t, 3>{1, 1, 1}, {3, 84, 10}, {2, 40, 17},
-                                         {1, 1000, 33}}) {
+    for (const auto& [batch, in, out] :
+         {std::array<int64_t, 3>{1, 1, 1}, {3, 84, 10}, {2, 40, 17}, {1, 1000, 33}}) {
         const Plain weight = random.plain({out, in, 1, 1});
         const auto packed = ops::rbf_pack(as_floats(weight).data(), out, in);
         Case test;
@@ -668,19 +672,19 @@ void check_relative_accuracy(Isa isa) {
 void check_equal(const std::string& name, const std::vector<float>& got,
                  const std::vector<float>& expected) {
     for (size_t i = 0; i < expected.size(); ++i) {
-        const bool equal = std::isnan(expected[i]) ? std::isnan(got[i])
-                                                   : same_bits(&got[i], &expected[i], 1);
+        const bool equal =
+            std::isnan(expected[i]) ? std::isnan(got[i]) : same_bits(&got[i], &expected[i], 1);
         report(equal, str(name, " [", i, "]"), str("got ", got[i], ", expected ", expected[i]));
     }
 }
 
 void check_special_values(Isa isa) {
-    const std::vector<float> values{0.0f, -0.0f, kNan, kInfinity, -kInfinity, 1e30f, -1e30f, 20.0f,
-                                    -20.0f, 1e-42f};
+    const std::vector<float> values{0.0f,  -0.0f,  kNan,  kInfinity, -kInfinity,
+                                    1e30f, -1e30f, 20.0f, -20.0f,    1e-42f};
     check_equal("relu", map_values(values, activation_of(kRelu, isa)),
                 {0.0f, -0.0f, kNan, kInfinity, 0.0f, 1e30f, 0.0f, 20.0f, 0.0f, 1e-42f});
-    const std::vector<float> for_sigmoid{0.0f, -0.0f, kNan, kInfinity, -kInfinity, 1e30f, -1e30f,
-                                         30.0f};
+    const std::vector<float> for_sigmoid{0.0f,       -0.0f, kNan,   kInfinity,
+                                         -kInfinity, 1e30f, -1e30f, 30.0f};
     check_equal("sigmoid", map_values(for_sigmoid, activation_of(kSigmoid, isa)),
                 {0.5f, 0.5f, kNan, 1.0f, 0.0f, 1.0f, 0.0f, 1.0f});
     check_equal("tanh", map_values(values, activation_of(kTanh, isa)),

@@ -4,11 +4,6 @@
 //       csrc/core/thread_pool.cpp csrc/core/cpu_count.cpp csrc/core/cpu_isa.cpp -o test_thread_pool
 // Also with -fsanitize=address,undefined, and with -fsanitize=thread (there set
 // TSAN_OPTIONS=die_after_fork=0: the tests start threads in forked children).
-#include <signal.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -20,9 +15,13 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <signal.h>
 #include <stdexcept>
 #include <string>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 #include "core/aligned_buffer.h"

@@ -6,9 +6,9 @@
 namespace pycnn::cpu::PYCNN_ISA {
 namespace {
 
-// The register tile: mr pixels x nr blocks of 16 output channels are summed in registers over all of
-// r, s and c. AVX-512: 24 accumulators, 4 weights, 1 broadcast of 32 registers. AVX2: 12, 2, 1 of 16.
-// NEON: 24, 4, 1 of 32. SSE2: 8, 4, 1 of 16.
+// The register tile: mr pixels x nr blocks of 16 output channels are summed in registers over all
+// of r, s and c. AVX-512: 24 accumulators, 4 weights, 1 broadcast of 32 registers. AVX2: 12, 2, 1
+// of 16. NEON: 24, 4, 1 of 32. SSE2: 8, 4, 1 of 16.
 #if defined(__AVX512F__)
 constexpr int kMr = 6, kNr = 4;
 #elif defined(__AVX2__) || defined(__ARM_NEON)
@@ -88,8 +88,8 @@ struct Tile {
 
     // y and residual point to pixel `first` of the first block; pixels are dense.
     PYCNN_INLINE void finish(const ops::Conv2dArgs& a, int64_t n, int64_t block, int64_t first) {
-        float* y = a.y.data + n * a.y.image_stride + block * a.y.block_stride +
-                   first * a.y.pixel_stride;
+        float* y =
+            a.y.data + n * a.y.image_stride + block * a.y.block_stride + first * a.y.pixel_stride;
         const float* residual = a.residual.data;
         if (residual) {
             residual += n * a.residual.image_stride + block * a.residual.block_stride +
@@ -190,7 +190,8 @@ void run_units(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
             strip = unit / groups_of_blocks % strips;
             n = unit / groups_of_blocks / strips;
         }
-        const int64_t blocks = a.unit_blocks < all_blocks - block ? a.unit_blocks : all_blocks - block;
+        const int64_t blocks =
+            a.unit_blocks < all_blocks - block ? a.unit_blocks : all_blocks - block;
         // A group is whole blocks of input and of output channels, or there is one group.
         const int64_t group = block * kChannelBlock / (a.y.shape.c / a.params.groups);
         const float* x = a.x.data + n * a.x.image_stride +
@@ -224,7 +225,8 @@ void run_rows(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
         for (int64_t ow = 0; ow < out_w; ++ow) {
             Tile<1, 1> tile;
             tile.start(a.bias + first);
-            const float* w = a.weights + block * a.filter_h * a.filter_w * a.group_channels * kChannelBlock;
+            const float* w =
+                a.weights + block * a.filter_h * a.filter_w * a.group_channels * kChannelBlock;
             for (int64_t r = 0; r < a.filter_h; ++r) {
                 const int64_t ih = oh * p.stride[0] - p.padding[0] + r * p.dilation[0];
                 for (int64_t s = 0; s < a.filter_w; ++s, w += a.group_channels * kChannelBlock) {

@@ -33,9 +33,9 @@ PYCNN_INLINE void transpose_4x4(const float* from, int64_t from_stride, float* t
     const Four high01 = shuffle<2, 6, 3, 7>(row[0], row[1]);
     const Four low23 = shuffle<0, 4, 1, 5>(row[2], row[3]);
     const Four high23 = shuffle<2, 6, 3, 7>(row[2], row[3]);
-    const Four column[4] = {
-        shuffle<0, 1, 4, 5>(low01, low23), shuffle<2, 3, 6, 7>(low01, low23),
-        shuffle<0, 1, 4, 5>(high01, high23), shuffle<2, 3, 6, 7>(high01, high23)};
+    const Four column[4] = {shuffle<0, 1, 4, 5>(low01, low23), shuffle<2, 3, 6, 7>(low01, low23),
+                            shuffle<0, 1, 4, 5>(high01, high23),
+                            shuffle<2, 3, 6, 7>(high01, high23)};
     PYCNN_UNROLL for (int j = 0; j < 4; ++j) {
         std::memcpy(to + j * to_stride, &column[j], sizeof(Four));
     }
@@ -47,8 +47,8 @@ PYCNN_INLINE void transpose(const float* from, int64_t from_stride, int64_t rows
     const int64_t whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4;
     for (int64_t i = 0; i < whole_rows; i += 4) {
         for (int64_t j = 0; j < whole_columns; j += 4) {
-            transpose_4x4(from + i * from_stride + j, from_stride,
-                          to + j * to_stride + i, to_stride);
+            transpose_4x4(from + i * from_stride + j, from_stride, to + j * to_stride + i,
+                          to_stride);
         }
     }
     for (int64_t i = 0; i < rows; ++i) {

@@ -1,8 +1,7 @@
 // The vector type of the instruction set that this file is compiled for, by the compiler's vector
-// extension: +, *, ?: and comparisons are element-wise, and a*b + c becomes a fused multiply-add where
-// the set has one. A Block is the 16 channels of NCHW16c.
-// Everything is always inlined: an out-of-line copy compiled for AVX-512 must not be linked into the
-// baseline path.
+// extension: +, *, ?: and comparisons are element-wise, and a*b + c becomes a fused multiply-add
+// where the set has one. A Block is the 16 channels of NCHW16c. Everything is always inlined: an
+// out-of-line copy compiled for AVX-512 must not be linked into the baseline path.
 #pragma once
 
 #include <cstdint>
