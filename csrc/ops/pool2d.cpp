@@ -48,8 +48,8 @@ TaskPtr pool2d_task(const Pool2dParams& params, const TensorRef& x, const Tensor
     check_blocked("pool2d", "y", y);
     check_shape("pool2d", "y", y.view.shape, out);
     const int64_t units = out.n * channel_blocks(y.view) * out.h;
-    const int64_t work = storage_elems(out, Layout::kNchw16c) * params.kernel_size[0] *
-                         params.kernel_size[1] / kChannelBlock;
+    const int64_t window = params.kernel_size[0] * params.kernel_size[1];
+    const int64_t work = storage_elems(out, Layout::kNchw16c) * window;
     auto task = std::make_unique<OpTask<Pool2dArgs>>(cpu::kernels(isa).pool2d,
                                                      Pool2dArgs{params, {}, {}}, units, work);
     task->bind(&Pool2dArgs::x, x).bind(&Pool2dArgs::y, y);
