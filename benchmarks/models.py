@@ -1,0 +1,159 @@
+"""Whole networks beside PyTorch: the same weights, the same NumPy batch in, NumPy logits out.
+
+The engines take turns, A B A B; each rests before its turn and its first run does not count, since
+the other's threads may still be spinning. Ratios of one turn are what counts on a shared machine.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import pycnn
+from benchmarks.timing import repeat, summarize
+from pycnn.models import names
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+from alive import randomise
+from torch_networks import build, weights
+
+NETWORKS = [
+    *("lenet5", "alexnet", "nin", "inception_v1", "vgg16", "resnet18", "resnet50", "resnet152")
+]
+LOGITS_TOLERANCE = 1e-4  # of the largest logit
+RUNS_AT_LEAST = 3
+
+HEAD = (
+    f"{'network':<14}{'batch':>6}{'threads':>8}{'pycnn ms':>11}{'p90':>10}{'min':>10}"
+    f"{'torch ms':>11}{'p90':>10}{'min':>10}{'ratio':>8}{'GFLOP/s':>9}"
+)
+
+
+class WrongResult(Exception):
+    """The engines disagree: their times mean nothing."""
+
+
+class UnknownNetwork(Exception):
+    """No network of this name."""
+
+
+@dataclass(frozen=True)
+class Turns:
+    """How often each engine has its turn, its rest before, and how long it runs."""
+
+    count: int
+    pause_s: float
+    turn_s: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """One network at one batch and number of threads; `ratio` is pycnn's time over torch's."""
+
+    network: str
+    batch: int
+    threads: int
+    pycnn: dict[str, float]
+    torch: dict[str, float]
+    ratio: float  # median over the turns of the ratio of the turn's medians
+    gflops: float  # 2 x MACs over pycnn's median
+    error: float  # largest difference of a logit, by the largest logit
+
+
+def torch_engine(name: str) -> tuple[Callable[[Any], Any], dict[str, Any], tuple[int, ...]]:
+    """PyTorch's eager best: channels_last, batch norm folded, inference mode."""
+    net = randomise(build(name), seed=0).eval()
+    size, arrays = net.input_shape, weights(net)
+    steps = {step: (module, inputs) for step, module, inputs in net.steps}
+    for step, (module, inputs) in steps.items():
+        conv = steps[inputs[0]][0] if inputs and inputs[0] in steps else None
+        if isinstance(module, torch.nn.BatchNorm2d) and isinstance(conv, torch.nn.Conv2d):
+            fused = torch.nn.utils.fuse_conv_bn_eval(conv, module)
+            conv.weight, conv.bias = fused.weight, fused.bias
+            steps[step] = (torch.nn.Identity(), inputs)
+    net.steps = [(step, *rest) for step, rest in steps.items()]
+    net = net.to(memory_format=torch.channels_last)
+
+    def run(x: Any) -> Any:
+        with torch.inference_mode():
+            batch = torch.from_numpy(x).to(memory_format=torch.channels_last)
+            return net(batch).numpy()
+
+    return run, arrays, size
+
+
+def measure(name: str, batch: int, threads: int, turns: Turns) -> Result:
+    """Check the engines against each other, then time them in turn."""
+    if name not in names():
+        raise UnknownNetwork(f"no network '{name}'; there are {', '.join(names())}")
+    torch.set_num_threads(threads)
+    run_torch, arrays, size = torch_engine(name)
+    model = pycnn.load(name, weights=arrays, threads=threads)
+    x = np.random.default_rng(0).standard_normal((batch, *size), np.float32)
+    ours, theirs = model.run(x), run_torch(x)
+    error = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+    if not error <= LOGITS_TOLERANCE:
+        raise WrongResult(f"{name}: logits differ by {error:.1e} of the largest")
+
+    engines = {"pycnn": lambda: model.run(x), "torch": lambda: run_torch(x)}
+    seconds: dict[str, list[list[float]]] = {engine: [] for engine in engines}
+    for _ in range(turns.count):
+        for engine, call in engines.items():
+            time.sleep(turns.pause_s)
+            call()
+            seconds[engine].append(repeat(call, turns.turn_s, RUNS_AT_LEAST))
+    ratios = [
+        statistics.median(a) / statistics.median(b)
+        for a, b in zip(seconds["pycnn"], seconds["torch"], strict=True)
+    ]
+    found = {
+        engine: asdict(summarize([s for turn in all_turns for s in turn]))
+        for engine, all_turns in seconds.items()
+    }
+    macs = model.summary(batch).macs
+    return Result(
+        *(name, batch, threads, found["pycnn"], found["torch"]),
+        ratio=statistics.median(ratios),
+        gflops=2e-6 * macs / found["pycnn"]["median_ms"],
+        error=error,
+    )
+
+
+def line(r: Result) -> str:
+    columns = "".join(
+        f"{t['median_ms']:>11.3f}{t['p90_ms']:>10.3f}{t['min_ms']:>10.3f}"
+        for t in (r.pycnn, r.torch)
+    )
+    return f"{r.network:<14}{r.batch:>6}{r.threads:>8}{columns}{r.ratio:>8.2f}{r.gflops:>9.1f}"
+
+
+def as_json(results: Sequence[Result]) -> list[dict[str, Any]]:
+    return [asdict(result) for result in results]
+
+
+def markdown(results: Sequence[Result], heading: str, turns: Turns) -> str:
+    rows = "\n".join(
+        f"| {r.network} | {r.batch} | {r.threads} "
+        f"| {r.pycnn['median_ms']:.2f} / {r.pycnn['p90_ms']:.2f} / {r.pycnn['min_ms']:.2f} "
+        f"| {r.torch['median_ms']:.2f} / {r.torch['p90_ms']:.2f} / {r.torch['min_ms']:.2f} "
+        f"| {r.ratio:.2f} | {r.gflops:.0f} |"
+        for r in results
+    )
+    return (
+        f"# Networks beside PyTorch\n\n{heading}\n\n"
+        f"NumPy in and out, random weights, {turns.count} turns of {turns.turn_s} s for each "
+        f"engine, interleaved, {turns.pause_s} s of rest before each. Milliseconds: median / p90 / "
+        "minimum. The ratio is pycnn's time over PyTorch's (eager, channels_last, batch norm "
+        "folded), the median over the turns: below 1 pycnn is ahead. GFLOP/s are 2 x MACs.\n\n"
+        "| network | batch | threads | pycnn ms | PyTorch ms | ratio | GFLOP/s |\n"
+        "|---|---|---|---|---|---|---|\n"
+        f"{rows}\n"
+    )
