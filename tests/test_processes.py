@@ -82,9 +82,9 @@ def test_fork_while_other_threads_run() -> None:
         worker.start()
     try:
         context = multiprocessing.get_context("fork")
-        for _ in range(10):
+        for _ in range(30):
             results = context.Queue()
-            child = context.Process(target=_run_in_child, args=(shared, x, results))
+            child = context.Process(target=_run_in_child, args=(shared, x, results), daemon=True)
             child.start()
             np.testing.assert_array_equal(results.get(timeout=60), expected)
             child.join(60)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <unistd.h>
 
 #include "core/error.h"
 #include "core/thread_pool.h"
@@ -27,6 +28,43 @@ int64_t extent(const TensorView& view) {
 
 }  // namespace
 
+bool ArenaStore::acquire() {
+    const int64_t self = getpid();
+    int64_t holder = 0;
+    if (holder_.compare_exchange_strong(holder, self, std::memory_order_acquire)) return true;
+    if (holder == self) return false;
+    // A fork copied it while a thread of the parent held it. That thread is not here, and what it
+    // was doing is half done: leave its list alone, which leaks it, and begin a new one.
+    if (!holder_.compare_exchange_strong(holder, self, std::memory_order_acquire)) return false;
+    arenas_.release();
+    arenas_ = std::make_unique<std::vector<AlignedBuffer>>();
+    return true;
+}
+
+AlignedBuffer ArenaStore::take(int64_t elems) {
+    AlignedBuffer arena;
+    if (acquire()) {
+        if (!arenas_->empty()) {
+            arena = std::move(arenas_->back());
+            arenas_->pop_back();
+        }
+        release();
+    }
+    return arena.size() == elems ? std::move(arena) : AlignedBuffer(elems);
+}
+
+void ArenaStore::give_back(AlignedBuffer arena) {
+    if (!acquire()) return;
+    arenas_->push_back(std::move(arena));
+    release();
+}
+
+void ArenaStore::clear() {
+    if (!acquire()) return;
+    arenas_->clear();
+    release();
+}
+
 Program::Program(int64_t arena_elems, std::vector<int64_t> inputs, std::vector<int64_t> outputs)
     : buffer_elems_{arena_elems}, num_inputs_(inputs.size()) {
     buffer_elems_.insert(buffer_elems_.end(), inputs.begin(), inputs.end());
@@ -48,25 +86,13 @@ void Program::add(std::string name, TaskPtr task) {
     tasks_.push_back(std::move(task));
 }
 
-AlignedBuffer Program::take_arena() {
-    {
-        std::lock_guard lock(mutex_);
-        if (!free_arenas_.empty()) {
-            AlignedBuffer arena = std::move(free_arenas_.back());
-            free_arenas_.pop_back();
-            return arena;
-        }
-    }
-    return AlignedBuffer(buffer_elems_[0]);
-}
-
 void Program::run(std::span<const float* const> inputs, std::span<float* const> outputs,
                   int threads, std::optional<uint8_t> poison) {
     PYCNN_CHECK(
         inputs.size() == num_inputs_ && outputs.size() == buffer_elems_.size() - 1 - num_inputs_,
         Error, "program: got ", inputs.size(), " inputs and ", outputs.size(),
         " outputs, expected ", num_inputs_, " and ", buffer_elems_.size() - 1 - num_inputs_);
-    AlignedBuffer arena = take_arena();
+    AlignedBuffer arena = arenas_.take(buffer_elems_[0]);
     std::vector<float*> buffers{arena.data()};
     // Tasks only read their inputs; one pointer type keeps their arguments simple.
     for (const float* input : inputs) buffers.push_back(const_cast<float*>(input));
@@ -95,13 +121,7 @@ void Program::run(std::span<const float* const> inputs, std::span<float* const> 
         }
     });
 
-    std::lock_guard lock(mutex_);
-    free_arenas_.push_back(std::move(arena));
-}
-
-void Program::trim() {
-    std::lock_guard lock(mutex_);
-    free_arenas_.clear();
+    arenas_.give_back(std::move(arena));
 }
 
 }  // namespace pycnn::program

@@ -2,8 +2,9 @@
 // run.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
-#include <mutex>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -13,6 +14,23 @@
 #include "core/task.h"
 
 namespace pycnn::program {
+
+// Arenas between runs. Nobody waits for it: who finds it in use goes without, so that a fork, which
+// may copy it in use by a thread that the child does not have, can block nobody.
+class ArenaStore {
+public:
+    AlignedBuffer take(int64_t elems);  // a kept one, else a new one
+    void give_back(AlignedBuffer arena);
+    void clear();
+
+private:
+    bool acquire();
+    void release() { holder_.store(0, std::memory_order_release); }
+
+    std::atomic<int64_t> holder_{0};  // id of the process that holds it, 0 for none
+    std::unique_ptr<std::vector<AlignedBuffer>> arenas_ =
+        std::make_unique<std::vector<AlignedBuffer>>();
+};
 
 class Program {
 public:
@@ -28,22 +46,19 @@ public:
     void run(std::span<const float* const> inputs, std::span<float* const> outputs, int threads,
              std::optional<uint8_t> poison = std::nullopt);
 
-    void trim();  // frees the arenas that no run uses
+    void trim() { arenas_.clear(); }  // frees the arenas that no run uses
 
     int64_t arena_bytes() const { return buffer_elems_[0] * 4; }
     int64_t work() const { return work_; }
     const std::vector<std::string>& names() const { return names_; }
 
 private:
-    AlignedBuffer take_arena();
-
     std::vector<int64_t> buffer_elems_;
     size_t num_inputs_;
     std::vector<std::string> names_;
     std::vector<TaskPtr> tasks_;
     int64_t work_ = 0;
-    std::mutex mutex_;
-    std::vector<AlignedBuffer> free_arenas_;
+    ArenaStore arenas_;
 };
 
 }  // namespace pycnn::program
