@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,7 @@ def test_an_unreadable_image_does_not_stop_the_others(tmp_path: Path) -> None:
         (("classify", THREE, "--model", "lenet5", "--isa", "mmx"), 1, "mmx"),
         (("classify", THREE), 2, "--model"),
         (("summary", "lenet5", "--option", "activation"), 2, "KEY=VALUE"),
+        (("summary", "vgg11", "--option", "a=1", "--option", "a=2"), 2, "given twice"),
         (("summary", "lenet5", "--option", "activation=rleu"), 1, "did you mean 'relu'"),
         (("summary", "lenet5", "--size", "32"), 2, "HEIGHTxWIDTH"),
         (("summary", "lenet5", "--size", "8x8"), 1, "layer 'c3'"),
@@ -91,6 +94,36 @@ def test_errors(arguments: tuple[str, ...], status: int, message: str) -> None:
     assert done.returncode == status
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_path_without_images_does_not_stop_the_others() -> None:
+    done = pycnn_command("classify", "absent.png", THREE, "--model", "lenet5", "--json")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert [r["predictions"][0]["label"] for r in found["results"]] == ["3"]
+    assert [e["file"] for e in found["errors"]] == ["absent.png"]
+    assert done.stderr.startswith("pycnn: error: 'absent.png'")
+
+
+def test_weights_that_give_nan_are_an_error(tmp_path: Path) -> None:
+    arrays = {
+        name: np.full(shape, np.nan, np.float32)
+        for name, shape in pycnn.load("lenet5").graph.parameters.items()
+    }
+    np.savez(tmp_path / "nan.npz", **arrays)
+    weights = str(tmp_path / "nan.npz")
+    done = pycnn_command("classify", THREE, "--model", "lenet5", "--weights", weights)
+    assert done.returncode == 1
+    assert "NaN" in done.stderr and "nan.npz" in done.stderr
+    assert done.stdout == ""
+
+
+def test_bench_takes_no_random_weights_in_place_of_cached_ones(tmp_path: Path) -> None:
+    lenet5 = resources.files("pycnn") / "data" / "weights" / "lenet5.safetensors"
+    (tmp_path / "resnet20@akamaster.safetensors").write_bytes(lenet5.read_bytes())
+    done = pycnn_command("bench", "resnet20", "--runs", "1", PYCNN_HOME=str(tmp_path))
+    assert done.returncode == 1
+    assert "do not fit resnet20" in done.stderr
 
 
 def test_a_traceback_is_for_those_who_ask() -> None:
@@ -110,6 +143,9 @@ def test_list_and_info_know_every_variant() -> None:
     assert listed[0] == {
         "name": "lenet5@mnist",
         "title": "LeNet-5",
+        "parameters": 61_706,
+        "macs": 416_520,
+        "input": [1, 32, 32],
         "labels": "mnist",
         "weights": "ships",
     }
@@ -148,6 +184,47 @@ def test_a_reader_that_stops_early_is_no_error() -> None:
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert done.stdout == "resnet152\n"
+
+
+@pytest.mark.parametrize("arguments", ["list", "--version", "--help", "info alexnet"])
+def test_a_reader_that_reads_nothing_is_no_error(arguments: str) -> None:
+    # Buffered as for a user, whatever the environment of the tests: the last flush fails.
+    command = f"(sleep 0.05; env -u PYTHONUNBUFFERED {sys.executable} -m pycnn {arguments}) | true"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_an_error() -> None:
+    command = f"env -u PYTHONUNBUFFERED {sys.executable} -m pycnn list > /dev/full"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("pycnn: error: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_ctrl_c_is_quiet() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pycnn", "bench", "resnet20", "--runs", "1000000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output, errors) == (130, b"", b"")
+
+
+def test_a_name_of_any_bytes(tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/caf\xe9 \x1b[31m\n.png"
+    Path(os.fsdecode(name)).write_bytes(Path(THREE).read_bytes())
+    strict = {"PYTHONIOENCODING": "utf-8:strict"}
+    arguments = ("classify", str(tmp_path), "--model", "lenet5")
+    done = pycnn_command(*arguments, **strict)
+    assert done.returncode == 0
+    assert "/caf\\udce9 \\x1b[31m\\n.png  3  " in done.stdout
+    done = pycnn_command(*arguments, "--json", **strict)
+    assert os.fsencode(json.loads(done.stdout)["results"][0]["file"]) == name
 
 
 def test_names_with_brackets_are_printed_as_they_are(tmp_path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from pycnn.cli.bench import bench
 from pycnn.cli.classify import classify
@@ -12,8 +13,20 @@ from pycnn.cli.info import info
 from pycnn.cli.list import list_variants
 from pycnn.cli.summary import summary
 
+
+class _Group(TyperGroup):
+    """The commands; older releases of typer answer Ctrl-C with "Aborted!" and 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+
+
 # A traceback is for PYCNN_VERBOSE=1; names of files and labels are no markup.
 app = typer.Typer(
+    cls=_Group,
     help="Run convolutional networks: the classic ones, with their published weights.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

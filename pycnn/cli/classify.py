@@ -22,7 +22,7 @@ from pycnn.cli.common import (
     print_json,
     print_table,
 )
-from pycnn.errors import ImageError, UnsupportedError
+from pycnn.errors import ImageError, UnsupportedError, WeightsError
 
 if TYPE_CHECKING:
     from pycnn.model import Model
@@ -41,12 +41,9 @@ def classify(
     as_json: Json = False,
 ) -> None:
     """Say what images show: file, label, probability, and the network's time."""
-    from pycnn.vision import expand
-
-    files = expand(paths)
     network = load_model(model, weights, option, threads=threads, isa=isa)
     results: list[dict[str, Any]] = []
-    errors: list[dict[str, Any]] = []
+    files, errors = _find(paths)
     for file in _with_progress(files):
         try:
             results.append(_classify_one(network, file, top, warm=bool(results)))
@@ -63,7 +60,23 @@ def classify(
         raise typer.Exit(1)
 
 
+def _find(paths: Iterable[str]) -> tuple[list[Path], list[dict[str, Any]]]:
+    """The images, and what is wrong with the paths that give none."""
+    from pycnn.vision import expand
+
+    files: list[Path] = []
+    errors: list[dict[str, Any]] = []
+    for path in paths:
+        try:
+            files += expand(path)
+        except ImageError as error:
+            errors.append({"file": path, "error": str(error)})
+    return files, errors
+
+
 def _classify_one(network: Model, file: Path, top: int, warm: bool) -> dict[str, Any]:
+    import numpy as np
+
     if network.preprocessing is None:
         raise UnsupportedError(f"{network.name} does not know how its images are preprocessed")
     batch = network.preprocessing(file)[None]
@@ -72,6 +85,11 @@ def _classify_one(network: Model, file: Path, top: int, warm: bool) -> dict[str,
     start = time.perf_counter()
     (probabilities,) = network.probabilities(batch)
     milliseconds = 1e3 * (time.perf_counter() - start)
+    if not np.isfinite(probabilities).all():
+        raise WeightsError(
+            f"{network.name} gives NaN or infinity for '{file}': these weights "
+            f"({network.weights_origin}) are of no use with it"
+        )
     predictions = [asdict(prediction) for prediction in network.rank(probabilities, top)]
     return {"file": str(file), "predictions": predictions, "ms": round(milliseconds, 4)}
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pycnn.errors import WeightsError
 from pycnn.models import find, names, variants
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def parse_choices(name: str, options: Sequence[str] | None) -> dict[str, Any]:
     Raises
     ------
     typer.BadParameter
-        Not KEY=VALUE.
+        Not KEY=VALUE, or a key twice.
     """
     allowed = find(name).choices
     choices: dict[str, Any] = {}
@@ -53,6 +54,8 @@ def parse_choices(name: str, options: Sequence[str] | None) -> dict[str, Any]:
         key, equals, value = option.partition("=")
         if not equals:
             raise typer.BadParameter(f"'{option}' is not KEY=VALUE", param_hint="--option")
+        if key in choices:
+            raise typer.BadParameter(f"'{key}' is given twice", param_hint="--option")
         # Unknown keys and values go on as they are: the variant says what it has.
         typed = {str(v).lower(): v for v in allowed.get(key, ())}
         choices[key] = typed.get(value.lower(), value)
@@ -69,27 +72,45 @@ def load_model(
     random_if_none: bool = False,
 ) -> Model:
     """Load as the options say; where no weights are at hand, random ones if they will do."""
+    from pycnn.hub import weights_status
     from pycnn.loading import load
 
     choices = parse_choices(name, options)
-    try:
-        return load(name, weights, threads=threads, isa=isa, **choices)
-    except WeightsError:
-        if weights is not None or not random_if_none:
-            raise
-        return load(name, "random", threads=threads, isa=isa, **choices)
+    # Only where there are none: weights that do not fit are an error, not a reason for others.
+    if weights is None and random_if_none and weights_status(find(name)) is None:
+        weights = "random"
+    return load(name, weights, threads=threads, isa=isa, **choices)
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document."""
+    """Print one JSON document, in UTF-8 whatever the locale.
+
+    Bytes of a file name that are no UTF-8 come as the escapes of their surrogates, from which
+    ``json.loads`` and ``os.fsencode`` make the name again.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     print(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2))
+
+
+def printable(text: str) -> str:
+    r"""Escape what is no character to print: a file name may hold a terminal's commands.
+
+    Examples
+    --------
+    >>> print(printable("\x1b[31mred [1].png"))
+    \x1b[31mred [1].png
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def print_table(
     header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()
 ) -> None:
     """Print columns; those whose titles are in `right` are aligned to the right."""
-    lines = [list(header), *(list(row) for row in rows)]
+    lines = [list(header), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     for line in lines:
         cells = [
