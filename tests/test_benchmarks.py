@@ -1,4 +1,4 @@
-"""The benchmarks run, check results before they time, and their shapes are those of the networks."""
+"""The benchmarks run, check results before they time; their shapes are those of the networks."""
 
 from __future__ import annotations
 
