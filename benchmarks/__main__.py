@@ -1,4 +1,4 @@
-"""`python -m benchmarks ops|models|peak`, from the repository root; see docs/benchmarks.md."""
+"""`python -m benchmarks ops|models|peak`, from the repository root; see docs/performance.md."""
 
 from __future__ import annotations
 

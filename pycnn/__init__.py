@@ -4,7 +4,7 @@
 >>> model = pycnn.load("lenet5")
 """
 
-from pycnn._core import active_isa, available_isas
+from pycnn._core import __version__, active_isa, available_isas
 from pycnn.errors import (
     DeviceError,
     ImageError,
@@ -34,6 +34,7 @@ __all__ = [
     "UnknownNameError",
     "UnsupportedError",
     "WeightsError",
+    "__version__",
     "active_isa",
     "available_isas",
     "load",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections.abc
 import numpy
 import typing
-__all__: list[str] = ['CHANNEL_BLOCK', 'Conv2dParams', 'PackedChannelAffine', 'PackedConv2d', 'PackedRbf', 'Pool2dParams', 'Program', 'Task', 'TensorRef', 'activation_task', 'active_isa', 'add_task', 'available_isas', 'channel_affine_pack', 'channel_affine_task', 'conv2d_output_shape', 'conv2d_pack', 'conv2d_select', 'conv2d_task', 'copy_channels_task', 'default_num_threads', 'layout_task', 'linear_output_shape', 'linear_task', 'lrn_task', 'pool2d_output_shape', 'pool2d_task', 'rbf_pack', 'rbf_task', 'softmax_task', 'storage_elems']
+__all__: list[str] = ['CHANNEL_BLOCK', 'Conv2dParams', 'PackedChannelAffine', 'PackedConv2d', 'PackedRbf', 'Pool2dParams', 'Program', 'Task', 'TensorRef', 'activation_task', 'active_isa', 'add_task', 'available_isas', 'channel_affine_pack', 'channel_affine_task', 'conv2d_output_shape', 'conv2d_pack', 'conv2d_select', 'conv2d_task', 'copy_channels_task', 'default_num_threads', 'layout_task', 'linear_output_shape', 'linear_task', 'lrn_task', 'pool2d_output_shape', 'pool2d_task', 'rbf_pack', 'rbf_task', 'require_isa', 'softmax_task', 'storage_elems']
 class TensorRef:
     """
     A tensor of a program: `offset` elements into a buffer (0 is the arena, then the inputs, then the outputs).
@@ -112,6 +112,10 @@ def rbf_pack(weight: numpy.ndarray) -> PackedRbf:
     ...
 def rbf_task(x: TensorRef, packed: PackedRbf, y: TensorRef, isa: str) -> Task:
     ...
+def require_isa(name: str) -> None:
+    """
+    DeviceError when there is no such instruction set, or not here.
+    """
 def softmax_task(x: TensorRef, y: TensorRef, isa: str) -> Task:
     ...
 def storage_elems(shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], blocked: bool = True) -> int:
@@ -119,3 +123,4 @@ def storage_elems(shape: collections.abc.Sequence[typing.SupportsInt | typing.Su
     Elements of memory that a tensor takes; ShapeError when that is beyond any machine.
     """
 CHANNEL_BLOCK: int = 16
+__version__: str = '0.1.0'

@@ -161,11 +161,12 @@ def compile_graph(graph: Graph, inputs: Mapping[str, Shape], packed: Packer, isa
         for task in spec.tasks(attrs, sources, weights, ref(node.name), isa):
             program.add(node.name, task)
     outputs: dict[str, tuple[int, ...]] = {}
+    flat = vectors(graph)
     for i, (public, name) in enumerate(graph.outputs.items()):
         shape = shapes[name]
         target = plain_ref(1 + len(inputs) + i, shape)
         program.add(public, _core.layout_task(ref(name), target, isa))
-        outputs[public] = shape[:2] if is_vector(graph, name) else shape
+        outputs[public] = shape[:2] if name in flat else shape
     return Plan(program, dict(inputs), outputs)
 
 
@@ -175,16 +176,16 @@ def arena_elems(graph: Graph, inputs: Mapping[str, Shape]) -> int:
     return _place(graph, layout, _inputs_needed_blocked(graph))[1]
 
 
-def is_vector(graph: Graph, name: str) -> bool:
-    """Whether a value is ``(N, C)`` to the user: what a flatten or a linear layer made."""
-    if name in graph.inputs:
-        return False
-    node = graph.node(name)
-    if node.op in ("flatten", "linear", "rbf"):
-        return True
-    return node.op not in ("conv2d", "global_avg_pool", "avg_pool2d", "max_pool2d") and all(
-        is_vector(graph, source) for source in node.inputs
-    )
+def vectors(graph: Graph) -> set[str]:
+    """Values that are ``(N, C)`` to the user: made by a flatten or a linear layer, and after it."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        makes_images = node.op in ("conv2d", "global_avg_pool", "avg_pool2d", "max_pool2d")
+        if node.op in ("flatten", "linear", "rbf") or (
+            not makes_images and all(source in found for source in node.inputs)
+        ):
+            found.add(node.name)
+    return found
 
 
 def _inputs_needed_blocked(graph: Graph) -> list[str]:

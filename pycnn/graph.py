@@ -199,15 +199,17 @@ class Graph:
         ------
         ShapeError
             When the shapes do not fit.
-        ValueError
-            When the name is taken or an input is unknown.
+        ValueError, UnknownNameError
+            When the name is taken, or an input is unknown.
         """
         if name in self._shapes:
             raise ValueError(f"{self.name} already has a layer '{name}'")
         for source in inputs:
             if source not in self._shapes:
                 known = suggest(source, self._shapes)
-                raise ValueError(f"{self.name}: '{name}' reads '{source}', not known yet{known}")
+                raise UnknownNameError(
+                    f"{self.name}: '{name}' reads '{source}', not known yet{known}"
+                )
         params = params or {}
         node = Node(
             name, op, tuple(inputs), attrs or {}, {role: f"{name}.{role}" for role in params}
@@ -219,17 +221,22 @@ class Graph:
 
     def input(self, name: str, size: tuple[int, int, int]) -> str:
         """Add an input of nominal size ``(C, H, W)``."""
+        if name in self._shapes:
+            raise ValueError(f"{self.name} already has a layer '{name}'")
         self.inputs[name] = size
         self._shapes[name] = (1, *size)
         return name
 
     def output(self, source: str, name: str | None = None) -> None:
         """Make a layer an output, under its own name or another."""
+        self._channels(source)  # raises when there is none
         self.outputs[name or source] = source
 
     def _channels(self, source: str) -> int:
         if source not in self._shapes:
-            raise ValueError(f"{self.name} has no layer '{source}'{suggest(source, self._shapes)}")
+            raise UnknownNameError(
+                f"{self.name} has no layer '{source}'{suggest(source, self._shapes)}"
+            )
         return self._shapes[source][1]
 
     def conv2d(

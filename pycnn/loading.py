@@ -80,6 +80,7 @@ def load(
         source,
         variant=variant,
         choices=choices,
+        default_weights=_is_default(weights),
         preprocessing=variant.preprocessing,
         labels=labels_of(variant.labels) if variant.labels else None,
         threads=threads,
@@ -98,7 +99,7 @@ def restore(
     threads: int | None,
     isa: str | None,
 ) -> Model:
-    """Make a pickled model anew; `weights` is a path, a seed or the arrays."""
+    """Make a pickled model anew; `weights` is a path or "default", a seed, or the arrays."""
     known = find(variant) if variant else None
     if known is not None:
         graph = known.graph(**choices)
@@ -119,11 +120,16 @@ def restore(
         source,
         variant=known,
         choices=choices,
+        default_weights=known is not None and _is_default(weights),
         preprocessing=preprocessing,
         labels=labels,
         threads=threads,
         isa=isa,
     )
+
+
+def _is_default(weights: object) -> bool:
+    return weights is None or (isinstance(weights, str) and weights == "default")
 
 
 def _check_choices(variant: Variant, choices: Mapping[str, object], weights: Weights) -> None:
@@ -142,12 +148,16 @@ def _check_choices(variant: Variant, choices: Mapping[str, object], weights: Wei
 
 def _weights(weights: WeightsLike, graph: Graph, variant: Variant, seed: int) -> Weights:
     rename = partial(_our_name, graph, variant)
-    if weights is None or weights == "default":
+    if _is_default(weights):
         return FileWeights(default_weights(variant), rename)
     if isinstance(weights, str) and weights == "random":
         return RandomWeights(graph, seed)
     if isinstance(weights, (str, os.PathLike)):
         return FileWeights(weights, rename)
+    if not isinstance(weights, Mapping):
+        raise TypeError(
+            f'weights must be a path, a dict of arrays, "default" or "random", got {weights!r}'
+        )
     return ArrayWeights(weights, rename)
 
 

@@ -11,16 +11,23 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from pycnn import _core
 from pycnn.compile import Plan, arena_elems, compile_graph
-from pycnn.errors import ShapeError, UnsupportedError, suggest
+from pycnn.errors import ShapeError, UnsupportedError
 from pycnn.graph import Graph, Node
 from pycnn.opset import OPS, Array, Shape
 from pycnn.passes import optimize
 from pycnn.summary import Summary, summarize
-from pycnn.weights import ArrayWeights, FileWeights, RandomWeights, Weights, parameter
+from pycnn.weights import (
+    ArrayWeights,
+    FileWeights,
+    RandomWeights,
+    Weights,
+    check,
+    from_dlpack,
+    parameter,
+)
 
 if TYPE_CHECKING:
     from pycnn.models.variant import Variant
@@ -99,22 +106,23 @@ class Model:
         *,
         variant: Variant | None = None,
         choices: Mapping[str, object] | None = None,
+        default_weights: bool = False,
         preprocessing: Preprocessing | None = None,
         labels: Sequence[str] | None = None,
         threads: int | None = None,
         isa: str | None = None,
     ) -> None:
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads must be at least 1, got {threads}")
-        if isa is not None and isa not in _core.available_isas():
-            # The engine says what is wrong with the name.
-            raise_unavailable(isa)
+        if threads is not None and not (isinstance(threads, int) and 1 <= threads <= 1024):
+            raise ValueError(f"threads must be an integer of 1 to 1024, got {threads!r}")
+        if isa is not None:
+            _core.require_isa(isa)
         self.graph = graph
         self.variant = variant
         self.preprocessing = preprocessing
         self.labels = tuple(labels) if labels is not None else None
         self._weights = weights
         self._choices = dict(choices or {})
+        self._default_weights = default_weights
         self._threads = threads
         self._isa = isa
         self._packed: dict[object, Any] = {}
@@ -132,7 +140,7 @@ class Model:
         self,
         batch: Any,
         *,
-        taps: Iterable[str] = (),
+        taps: str | Iterable[str] = (),
         until: str | None = None,
     ) -> Array | dict[str, Array]:
         """Run the network on a batch.
@@ -145,13 +153,14 @@ class Model:
         taps : names of layers
             Also return what these layers compute, by the paper's names.
         until : name of a layer
-            Compute no further than this layer, and return its output in place of the network's.
+            Compute no further than this layer (and the taps), and return its output in place of
+            the network's.
 
         Returns
         -------
         array, or dict of name to array
-            Logits ``(N, classes)`` for a registered network. A dict when there are several outputs:
-            auxiliary heads, or taps; the main output comes under its layer's name.
+            Logits ``(N, classes)`` for a registered network. A dict when there are auxiliary heads
+            or taps; the main output comes under its layer's name.
 
         Raises
         ------
@@ -163,11 +172,14 @@ class Model:
         Notes
         -----
         The bits of a row depend on neither its batch, its place there, the threads nor the run.
+        A tap on a layer that is otherwise fused (a convolution before its batch norm) keeps it
+        apart, which may change the last bits of what follows.
         """
+        taps = [taps] if isinstance(taps, str) else list(taps)
         outputs = {until: self._layer(until)} if until is not None else dict(self.graph.outputs)
         outputs.update({name: self._layer(name) for name in taps})
         results = self._run(batch, outputs)
-        return results if len(results) > 1 else next(iter(results.values()))
+        return results if taps or len(results) > 1 else next(iter(results.values()))
 
     def probabilities(self, batch: Any) -> Array:
         """Softmax of the main output: ``(N, classes)`` float32. Takes what :meth:`run` takes."""
@@ -207,10 +219,13 @@ class Model:
         if top < 1:
             raise ValueError(f"top must be at least 1, got {top}")
         if isinstance(images, (str, os.PathLike)) or hasattr(images, "convert"):
-            return self._predict([images], preprocessing, top)[0]
+            return self._predict_one(images, preprocessing, top)
         if isinstance(images, np.ndarray) and images.ndim != 4:
-            return self._predict([images], preprocessing, top)[0]
+            return self._predict_one(images, preprocessing, top)
         return self._predict(list(images), preprocessing, top)
+
+    def _predict_one(self, image: Any, preprocessing: Preprocessing, top: int) -> list[Prediction]:
+        return self.rank(self.probabilities(preprocessing(image)[None])[0], top)
 
     def _predict(
         self, images: Sequence[Any], preprocessing: Preprocessing, top: int
@@ -300,7 +315,8 @@ class Model:
         weights = self._weights
         reference: Any = weights
         if isinstance(weights, FileWeights):
-            reference = weights.path
+            # What shipped or was cached is so on the other side too, wherever it lies there.
+            reference = "default" if self._default_weights else weights.path
         elif isinstance(weights, ArrayWeights):
             reference = {name: weights.get(name) for name in weights.shapes}
         elif isinstance(weights, RandomWeights):
@@ -322,8 +338,8 @@ class Model:
         return name
 
     def _input_shapes(self, batch: int, size: tuple[int, int] | None) -> dict[str, Shape]:
-        if batch < 1:
-            raise ShapeError(f"batch must be at least 1, got {batch}")
+        if batch < 1 or (size is not None and min(size) < 1):
+            raise ShapeError(f"batch and size must be at least 1, got {batch} and {size}")
         return {
             name: (batch, c, *(size or (h, w))) for name, (c, h, w) in self.graph.inputs.items()
         }
@@ -376,7 +392,15 @@ class Model:
             )
         inputs = dict(zip(self.graph.inputs, request.shapes, strict=True))
         isa = self._isa or _core.active_isa()
-        return compile_graph(optimize(graph), inputs, self._pack, isa)
+        check(graph, self._weights, optional=self.graph.parameters)
+        try:
+            return compile_graph(optimize(graph), inputs, self._pack, isa)
+        except ShapeError as error:
+            nominal = {name: (1, *size) for name, size in self.graph.inputs.items()}
+            if all(shape[2:] == nominal[name][2:] for name, shape in inputs.items()):
+                raise
+            sizes = ", ".join(f"{h} x {w}" for _, _, h, w in nominal.values())
+            raise ShapeError(f"{error}; images of this network are {sizes}") from None
 
     def _pack(self, node: Node) -> Any:
         """Packed weights of a node, made once and shared by all plans."""
@@ -393,11 +417,12 @@ class Model:
 
 def check_batch(batch: Any, size: tuple[int, int, int], name: str, images: bool) -> Array:
     """Return the batch as a C-contiguous float32 array, or say what is wrong with it."""
-    if not isinstance(batch, np.ndarray) and hasattr(batch, "__dlpack__"):
-        batch = np.from_dlpack(batch)
-    array: npt.NDArray[Any] = np.asarray(batch)
     c, h, w = size
     expected = f"{name}: expected a float32 batch (N, {c}, {h}, {w})"
+    try:
+        array = from_dlpack(batch)
+    except ValueError as error:
+        raise ShapeError(f"{expected}; {error}") from None
     got = f"got {array.dtype} {array.shape}"
     if array.dtype != np.float32:
         hint = ""
@@ -423,16 +448,6 @@ def _unpickle(state: dict[str, Any]) -> Model:
     from pycnn.loading import restore
 
     return restore(**state)
-
-
-def raise_unavailable(isa: str) -> None:
-    """Raise the DeviceError for an instruction set that this machine lacks."""
-    from pycnn.errors import DeviceError
-
-    known = _core.available_isas()
-    raise DeviceError(
-        f"this machine has no instruction set '{isa}'{suggest(isa, known)}; it has {known}"
-    )
 
 
 # A fork may happen while another thread holds a model's lock: the child starts with open ones.

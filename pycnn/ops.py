@@ -98,7 +98,9 @@ def _run(
     params: Mapping[str, npt.ArrayLike | None] | None = None,
 ) -> Array:
     plan, arrays = prepare(op, inputs, attrs, params, options.get("isa"))
-    threads = options.get("threads") or _core.default_num_threads()
+    threads = options.get("threads")
+    if threads is None:
+        threads = _core.default_num_threads()
     (result,) = plan.run(arrays, threads, options.get("poison")).values()
     return result.reshape(result.shape[: max(array.ndim for array in arrays)])
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pycnn.errors import WeightsError
 from pycnn.formats import TensorFile, open_weights
+from pycnn.formats.tensor_file import FLOAT_DTYPES
 from pycnn.graph import Graph
 from pycnn.opset import Array
 
@@ -27,9 +28,12 @@ class Weights(ABC):
     ----------
     shapes
         Name -> shape of all that there is.
+    dtypes
+        Name -> dtype, where it may be one that is no use.
     """
 
     shapes: Shapes
+    dtypes: Mapping[str, str] = {}
 
     @abstractmethod
     def get(self, name: str) -> Array:
@@ -48,6 +52,7 @@ class FileWeights(Weights):
         self._file: TensorFile = open_weights(self.path)
         self._source = _renamed(self._file.shapes, rename, self.path)
         self.metadata = self._file.metadata
+        self.dtypes = {ours: self._file.dtypes[theirs] for ours, theirs in self._source.items()}
         self.shapes = {ours: self._file.shapes[theirs] for ours, theirs in self._source.items()}
 
     def get(self, name: str) -> Array:
@@ -81,7 +86,7 @@ class RandomWeights(Weights):
 
     def __init__(self, graph: Graph, seed: int = 0) -> None:
         self.shapes = graph.parameters
-        self.seed = seed
+        self.seed = int(seed)
         roles = {name: role for node in graph.nodes for role, name in node.params.items()}
         self._index = {name: (i, roles[name]) for i, name in enumerate(graph.parameters)}
 
@@ -125,13 +130,19 @@ def check(graph: Graph, weights: Weights, optional: Shapes | None = None) -> Non
         for name in known
         if name in weights.shapes and _trimmed(weights.shapes[name]) != _trimmed(known[name])
     ]
-    if missing or surplus or misshapen:
+    typed = [
+        f"{name}: {dtype}, expected one of {', '.join(FLOAT_DTYPES)}"
+        for name, dtype in weights.dtypes.items()
+        if name in known and dtype not in FLOAT_DTYPES
+    ]
+    if missing or surplus or misshapen or typed:
         parts = [
             f"{len(found)} {what}:\n  " + "\n  ".join(found)
             for what, found in (
                 ("missing", missing),
                 ("surplus", surplus),
                 ("of another shape", misshapen),
+                ("of another type", typed),
             )
             if found
         ]
@@ -143,6 +154,25 @@ def check(graph: Graph, weights: Weights, optional: Shapes | None = None) -> Non
 def parameter(weights: Weights, graph: Graph, name: str) -> Array:
     """One parameter in the shape that the graph gives it."""
     return weights.get(name).reshape(graph.parameters[name])
+
+
+def from_dlpack(value: Any) -> npt.NDArray[Any]:
+    """NumPy's view of an array, also of another library's.
+
+    Raises
+    ------
+    ValueError
+        NumPy cannot see it: it is on a GPU, records gradients, or has a dtype that NumPy lacks.
+    """
+    if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack__"):
+        return np.asarray(value)
+    try:
+        return np.from_dlpack(value)
+    except (BufferError, RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"NumPy cannot take this {type(value).__name__} ({error}); "
+            "for a torch tensor use .detach().cpu().float()"
+        ) from None
 
 
 def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -167,9 +197,10 @@ def _renamed(shapes: Shapes, rename: Rename | None, source: str) -> dict[str, st
 
 
 def _to_numpy(value: Any, name: str) -> npt.NDArray[np.generic]:
-    if not isinstance(value, np.ndarray) and hasattr(value, "__dlpack__"):
-        value = np.from_dlpack(value.detach() if hasattr(value, "detach") else value)
-    array = np.asarray(value)
+    try:
+        array = from_dlpack(value.detach() if hasattr(value, "detach") else value)
+    except ValueError as error:
+        raise WeightsError(f"the weight '{name}': {error}") from None
     if not np.issubdtype(array.dtype, np.floating):
         raise WeightsError(f"the weight '{name}' has dtype {array.dtype}, expected floating point")
     return array

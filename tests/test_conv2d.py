@@ -216,6 +216,11 @@ def test_layers_of_the_networks_in_full(row: dict[str, str]) -> None:
     _network_layer(row, 1 << 20, _core.available_isas())
 
 
+def test_depthwise_on_single_pixels(isa: str, rng: Rng) -> None:
+    """Plain and blocked layout look alike there: nothing beyond the array may be read."""
+    check_all(rng, (1, 3, 1, 1), (3, 1, 1, 1), isas=[isa], groups=3)
+
+
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
 def test_a_special_value_stays_in_its_receptive_field(special: float, isa: str, rng: Rng) -> None:
     x, weight = floats(rng, 1, 20, 9, 9), floats(rng, 40, 20, 3, 3)

@@ -68,6 +68,8 @@ def resnet(**options: Any) -> Model:
         (np.zeros((1, 3, 32, 0), np.float32), "the batch is empty"),
         ([[1.0, 2.0]], "got float64 (1, 2)"),
         ("cat.jpg", "expected a float32 batch"),
+        (torch.zeros(1, 3, 32, 32, requires_grad=True), "use .detach().cpu().float()"),
+        (torch.zeros(1, 3, 32, 32, dtype=torch.bfloat16), "use .detach().cpu().float()"),
         (None, "expected a float32 batch"),
         ({"image": np.zeros((1, 3, 32, 32), np.float32)}, "has the inputs ['data']"),
     ],
@@ -84,6 +86,8 @@ def test_a_batch_that_does_not_fit(batch: Any, message: str) -> None:
 def test_an_image_size_that_the_network_cannot_take(lenet: Model) -> None:
     with pytest.raises(ShapeError, match="layer 'c5' of lenet5"):
         lenet.run(np.zeros((1, 1, 40, 40), np.float32))
+    with pytest.raises(ShapeError, match="images of this network are 32 x 32"):
+        lenet.run(np.zeros((1, 1, 64, 64), np.float32))
     with pytest.raises(ShapeError, match="layer 'c3' of lenet5"):
         lenet.run(np.zeros((1, 1, 9, 9), np.float32))
     assert lenet.run(np.zeros((1, 1, 32, 32), np.float32)).shape == (1, 10)
@@ -150,6 +154,21 @@ def test_taps_and_until(lenet: Model, digits: Any) -> None:
     for wrong in ({"taps": ["conv1"]}, {"until": "c2"}):
         with pytest.raises(UnknownNameError, match="lenet5 has no layer"):
             lenet.run(digits, **wrong)
+
+
+def test_a_tap_alone_and_a_tap_that_is_the_output(lenet: Model, digits: Any) -> None:
+    assert list(lenet.run(digits, taps="c1")) == ["output", "c1"]
+    assert list(lenet.run(digits, taps=["output"])) == ["output"]
+
+
+def test_a_tap_on_a_head_without_weights(arrays: Arrays) -> None:
+    model = pycnn.load("inception_v1", weights="random", aux=True)
+    trunk = pycnn.load("inception_v1", weights="random").graph
+    trunk = trunk.with_outputs(trunk.outputs)
+    weights = {name: model._weights.get(name) for name in trunk.parameters}
+    model = pycnn.load("inception_v1", weights=weights)
+    with pytest.raises(WeightsError, match=r"6 missing:\n  loss1/conv.weight"):
+        model.run(np.zeros((1, 3, 224, 224), np.float32), taps=["loss1/classifier"])
 
 
 def test_until_needs_no_later_layer(lenet: Model) -> None:
@@ -261,6 +280,28 @@ def damaged_files(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in folder.iterdir() if "good" not in path.name}
 
 
+def test_an_npz_damaged_at_every_place(arrays: Arrays, tmp_path: Path) -> None:
+    whole, path = tmp_path / "whole.npz", tmp_path / "damaged.npz"
+    np.savez_compressed(whole, **arrays)
+    data = whole.read_bytes()
+    x = np.zeros((1, 1, 32, 32), np.float32)
+    for place in [*range(200), *range(200, len(data), 1500), *range(len(data) - 200, len(data))]:
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
+        try:
+            pycnn.load("lenet5", weights=path).run(x)
+        except (ModelFormatError, WeightsError) as error:
+            assert "damaged.npz" in str(error)
+
+
+def test_types_that_are_no_floats_are_named_at_load(arrays: Arrays, tmp_path: Path) -> None:
+    arrays["c1.bias"] = np.zeros(6, np.int32)  # type: ignore[assignment]
+    np.savez(tmp_path / "w.npz", **arrays)
+    save_file(arrays, tmp_path / "w.safetensors")
+    for path in (tmp_path / "w.npz", tmp_path / "w.safetensors"):
+        with pytest.raises(WeightsError, match=r"1 of another type:\n  c1.bias: (int32|I32)"):
+            pycnn.load("lenet5", weights=path)
+
+
 def test_damaged_files(tmp_path: Path) -> None:
     files = damaged_files(tmp_path)
     assert len(files) == 7
@@ -334,10 +375,16 @@ def test_unknown_names() -> None:
         pycnn.load("resnet50@keras")
     with pytest.raises(ValueError, match="has no option 'activatoin'"):
         pycnn.load("lenet5", activatoin="relu")
-    with pytest.raises(ValueError, match="threads must be at least 1"):
+    with pytest.raises(ValueError, match="threads must be an integer of 1 to 1024"):
         pycnn.load("lenet5", threads=0)
-    with pytest.raises(DeviceError, match="no instruction set 'avx1024'"):
-        pycnn.load("lenet5", isa="avx1024")
+    absent = "neon" if "neon" not in pycnn.available_isas() else "avx2"
+    for isa in ("avx1024", absent):
+        with pytest.raises(DeviceError, match=isa):
+            pycnn.load("lenet5", isa=isa)
+        with pytest.raises(DeviceError, match=isa):
+            pycnn.ops.relu(np.zeros((1, 3), np.float32), isa=isa)
+    with pytest.raises(TypeError, match="weights must be a path"):
+        pycnn.load("lenet5", 5)
 
 
 # Memory and plans --------------------------------------------------------------------------------
@@ -406,7 +453,9 @@ def test_pickles(digits: Any, arrays: Arrays, tmp_path: Path) -> None:
     copies(lambda: pycnn.load("lenet5", weights=str(path)), digits)
     copies(lambda: pycnn.load("lenet5", weights=arrays), digits)
     copies(lambda: pycnn.load("lenet5", weights="random", seed=3, activation="relu"), digits)
-    assert len(pickle.dumps(pycnn.load("lenet5"))) < 2_000  # a reference, not the weights
+    stored = pickle.dumps(pycnn.load("lenet5"))
+    assert len(stored) < 2_000  # a reference, not the weights
+    assert b"lenet5.safetensors" not in stored  # which may lie elsewhere where it is read
 
 
 def test_a_network_of_ones_own_pickles_with_its_graph() -> None:

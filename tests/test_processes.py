@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import pycnn
 
@@ -66,6 +67,29 @@ def test_fork_after_use() -> None:
         child.join(60)
         assert child.exitcode == 0
     np.testing.assert_array_equal(shared.run(x), expected)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_fork_before_the_first_run(suffix: str, tmp_path: Path) -> None:
+    """The children read the weights: they must share neither position nor lock of the file."""
+    source, x, path = model(), batch(), tmp_path / f"weights{suffix}"
+    arrays = {name: source._weights.get(name) for name in source.graph.parameters}
+    if suffix == ".npz":
+        np.savez(path, **arrays)
+    else:
+        save_file(arrays, path)
+    loaded = pycnn.load("resnet20", weights=path)
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    children = [
+        context.Process(target=_run_in_child, args=(loaded, x, results), daemon=True)
+        for _ in range(4)
+    ]
+    for child in children:
+        child.start()
+    for _ in children:
+        np.testing.assert_array_equal(results.get(timeout=60), source.run(x))
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")

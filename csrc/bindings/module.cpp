@@ -3,6 +3,7 @@
 #include "core/cpu_isa.h"
 #include "core/error.h"
 #include "core/thread_pool.h"
+#include "cpu/kernels.h"
 
 namespace pycnn::bindings {
 
@@ -58,6 +59,7 @@ PYBIND11_MODULE(_core, m) {
     m.doc() = "pycnn's engine: ops, programs, threads. Use it through the pycnn package.";
     py::register_exception_translator(bindings::translate);
 
+    m.attr("__version__") = PYCNN_VERSION;
     m.attr("CHANNEL_BLOCK") = kChannelBlock;
     m.def(
         "active_isa", [] { return isa_name(active_isa()); },
@@ -70,6 +72,9 @@ PYBIND11_MODULE(_core, m) {
             return names;
         },
         "The instruction sets that this machine can run, worst to best.");
+    m.def(
+        "require_isa", [](const std::string& name) { cpu::kernels(parse_isa(name)); },
+        py::arg("name"), "DeviceError when there is no such instruction set, or not here.");
     m.def("default_num_threads", &default_num_threads,
           "min(affinity, cgroup quota, cores), or PYCNN_NUM_THREADS.");
     bindings::bind_program(m);  // first: the ops' signatures name its types

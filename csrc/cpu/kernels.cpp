@@ -1,5 +1,8 @@
 #include "cpu/kernels.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "core/error.h"
 
 namespace pycnn::cpu {
@@ -11,6 +14,9 @@ namespace avx512 { extern const Kernels kTable; }
 namespace neon { extern const Kernels kTable; }
 
 const Kernels& kernels(Isa isa) {
+    static const std::vector<Isa> available = available_isas();
+    PYCNN_CHECK(std::find(available.begin(), available.end(), isa) != available.end(), DeviceError,
+                "this machine has not the instruction set ", isa_name(isa));
     switch (isa) {
         case Isa::kBaseline: return baseline::kTable;
 #if defined(__x86_64__)

@@ -6,8 +6,13 @@
 namespace pycnn::ops {
 namespace {
 
+// Beyond this, products of sizes could overflow.
+constexpr int64_t kMaxExtent = int64_t{1} << 30;
+
 void check_params(const Pool2dParams& p) {
     for (int i = 0; i < 2; ++i) {
+        PYCNN_CHECK(p.kernel_size[i] <= kMaxExtent && p.stride[i] <= kMaxExtent, ShapeError,
+                    "pool2d: a kernel_size or stride beyond 2^30");
         PYCNN_CHECK(p.kernel_size[i] >= 1, ShapeError,
                     "pool2d: kernel_size must be at least 1, got ", p.kernel_size[i]);
         PYCNN_CHECK(p.stride[i] >= 1, ShapeError, "pool2d: stride must be at least 1, got ",

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from pycnn import __version__
 from pycnn.cli.bench import bench
 from pycnn.cli.classify import classify
 from pycnn.cli.info import info
@@ -36,9 +37,7 @@ app = typer.Typer(
 
 def _version(show: bool) -> None:
     if show:
-        from importlib.metadata import version
-
-        print(f"pycnn {version('pycnn')}")
+        print(f"pycnn {__version__}")
         raise typer.Exit
 
 

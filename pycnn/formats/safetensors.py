@@ -11,6 +11,8 @@ import numpy.typing as npt
 from pycnn.errors import ModelFormatError
 from pycnn.formats.tensor_file import TensorFile
 
+_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64"}
+
 
 class SafetensorsFile(TensorFile):
     """Reader; the library checks header, offsets and sizes against the file."""
@@ -24,7 +26,12 @@ class SafetensorsFile(TensorFile):
             open_file: Any = safe_open  # untyped in the library
             self._file = open_file(path, framework="numpy")
             names = self._file.keys()
-            self.shapes = {name: tuple(self._file.get_slice(name).get_shape()) for name in names}
+            slices = {name: self._file.get_slice(name) for name in names}
+            self.shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
+            self.dtypes = {
+                name: _DTYPES.get(part.get_dtype(), part.get_dtype())
+                for name, part in slices.items()
+            }
             self.metadata = self._file.metadata() or {}
         except SafetensorError as error:
             raise ModelFormatError(f"{path}: not a valid safetensors file: {error}") from error

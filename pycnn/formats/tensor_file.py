@@ -24,6 +24,8 @@ class TensorFile(ABC):
         The file.
     shapes
         Name -> shape, in the order of the file.
+    dtypes
+        Name -> NumPy's name of the dtype, or the file's where NumPy has none.
     metadata
         What the file says of itself, text to text.
     """
@@ -31,6 +33,7 @@ class TensorFile(ABC):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.dtypes: dict[str, str] = {}
         self.metadata: Mapping[str, str] = {}
 
     @abstractmethod

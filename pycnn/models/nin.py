@@ -18,7 +18,7 @@ from __future__ import annotations
 from pycnn.graph import Graph
 from pycnn.models.registry import register
 from pycnn.models.variant import Variant
-from pycnn.vision.presets import CIFAR10_NIN, NIN_CAFFE
+from pycnn.vision.presets import NIN_CAFFE
 
 __all__ = ["build_nin", "build_nin_cifar10"]
 
@@ -105,7 +105,7 @@ register(
         title="Network in Network, CIFAR-10",
         paper=PAPER,
         build=build_nin_cifar10,
-        preprocessing=CIFAR10_NIN,
+        preprocessing=None,  # it was trained on whitened images (GCN, ZCA): see CIFAR10_NIN
         labels="cifar10",
         licence="NCSA",
     )

@@ -236,7 +236,7 @@ void run_rows(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
                     for (int64_t c = 0; c < a.group_channels; ++c) {
                         float gathered[kChannelBlock] = {};
                         const float* values = gathered;
-                        if (kDepthwise && a.x.channel_stride == 1) {
+                        if (kDepthwise && a.x.layout == Layout::kNchw16c) {
                             values = pixel + block * a.x.block_stride;
                         } else {
                             for (int64_t l = 0; l < lanes; ++l) {

@@ -82,7 +82,7 @@ PYCNN_INLINE void normalise(const ops::LrnArgs& args, int64_t begin, int64_t end
 
 void lrn(const ops::LrnArgs& args, int64_t begin, int64_t end) {
     const float beta = args.params.beta;
-    if (beta == 0.75f) {
+    if (beta == 0.75f && args.params.k >= FLT_MIN) {  // its bit trick needs a normal number
         normalise(args, begin, end, [](Vec x, Vec t) { return x * power_minus_three_quarters(t); });
     } else if (beta == 0.5f) {
         normalise(args, begin, end, [](Vec x, Vec t) { return x / sqrt(t); });

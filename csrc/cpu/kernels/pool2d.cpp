@@ -21,7 +21,7 @@ PYCNN_INLINE Window window(int64_t out, int64_t stride, int64_t kernel, int64_t 
     return {begin > 0 ? begin : 0, padded_end < size ? padded_end : size, padded_end - begin};
 }
 
-// Four independent maxima or sums would hide the latency; windows are small, so rows do.
+// One output pixel of one block of channels.
 template <bool kMax>
 PYCNN_INLINE void pool_pixel(const float* x, const TensorView& view, Window h, Window w,
                              float divisor, float* y) {
