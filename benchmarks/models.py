@@ -1,16 +1,19 @@
 """Whole networks beside PyTorch: the same weights, the same NumPy batch in, NumPy logits out.
 
-The engines take turns, A B A B; each rests before its turn and its first run does not count, since
-the other's threads may still be spinning. Ratios of one turn are what counts on a shared machine.
+Each engine has a process of its own and they take turns, A B A B, the other asleep; a turn's first
+run does not count. In one process the engines' threads disturb each other. Ratios of one turn are
+what counts on a shared machine.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ NETWORKS = [
 ]
 LOGITS_TOLERANCE = 1e-4  # of the largest logit
 RUNS_AT_LEAST = 3
+ENGINES = ("pycnn", "torch")
 
 HEAD = (
     f"{'network':<14}{'batch':>6}{'threads':>8}{'pycnn ms':>11}{'p90':>10}{'min':>10}"
@@ -90,26 +94,48 @@ def torch_engine(name: str) -> tuple[Callable[[Any], Any], dict[str, Any], tuple
     return run, arrays, size
 
 
+def pycnn_engine(name: str, arrays: dict[str, Any], threads: int) -> Callable[[Any], Any]:
+    return pycnn.load(name, weights=arrays, threads=threads).run
+
+
+def serve(connection: Connection, engine: str, name: str, batch: int, threads: int) -> None:
+    """One engine in a process of its own: sends its logits, then times of runs when asked."""
+    torch.set_num_threads(threads)
+    run, arrays, size = torch_engine(name)
+    if engine == "pycnn":
+        run = pycnn_engine(name, arrays, threads)
+    x = np.random.default_rng(0).standard_normal((batch, *size), np.float32)
+    connection.send(run(x))
+    while (turn_s := connection.recv()) is not None:
+        run(x)
+        connection.send(repeat(lambda: run(x), turn_s, RUNS_AT_LEAST))
+
+
 def measure(name: str, batch: int, threads: int, turns: Turns) -> Result:
     """Check the engines against each other, then time them in turn."""
     if name not in names():
         raise UnknownNetwork(f"no network '{name}'; there are {', '.join(names())}")
-    torch.set_num_threads(threads)
-    run_torch, arrays, size = torch_engine(name)
-    model = pycnn.load(name, weights=arrays, threads=threads)
-    x = np.random.default_rng(0).standard_normal((batch, *size), np.float32)
-    ours, theirs = model.run(x), run_torch(x)
-    error = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
-    if not error <= LOGITS_TOLERANCE:
-        raise WrongResult(f"{name}: logits differ by {error:.1e} of the largest")
-
-    engines = {"pycnn": lambda: model.run(x), "torch": lambda: run_torch(x)}
-    seconds: dict[str, list[list[float]]] = {engine: [] for engine in engines}
-    for _ in range(turns.count):
-        for engine, call in engines.items():
-            time.sleep(turns.pause_s)
-            call()
-            seconds[engine].append(repeat(call, turns.turn_s, RUNS_AT_LEAST))
+    context = multiprocessing.get_context("spawn")
+    connections: dict[str, Connection] = {}
+    for engine in ENGINES:
+        connections[engine], theirs = context.Pipe()
+        arguments = (theirs, engine, name, batch, threads)
+        context.Process(target=serve, args=arguments, daemon=True).start()
+    try:
+        logits = {engine: connection.recv() for engine, connection in connections.items()}
+        difference = np.abs(logits["pycnn"] - logits["torch"]).max()
+        error = float(difference / np.abs(logits["torch"]).max())
+        if not error <= LOGITS_TOLERANCE:
+            raise WrongResult(f"{name}: logits differ by {error:.1e} of the largest")
+        seconds: dict[str, list[list[float]]] = {engine: [] for engine in ENGINES}
+        for _ in range(turns.count):
+            for engine, connection in connections.items():
+                time.sleep(turns.pause_s)
+                connection.send(turns.turn_s)
+                seconds[engine].append(connection.recv())
+    finally:
+        for connection in connections.values():
+            connection.send(None)
     ratios = [
         statistics.median(a) / statistics.median(b)
         for a, b in zip(seconds["pycnn"], seconds["torch"], strict=True)
@@ -118,7 +144,7 @@ def measure(name: str, batch: int, threads: int, turns: Turns) -> Result:
         engine: asdict(summarize([s for turn in all_turns for s in turn]))
         for engine, all_turns in seconds.items()
     }
-    macs = model.summary(batch).macs
+    macs = pycnn.load(name, weights="random").summary(batch).macs
     return Result(
         *(name, batch, threads, found["pycnn"], found["torch"]),
         ratio=statistics.median(ratios),
@@ -149,10 +175,11 @@ def markdown(results: Sequence[Result], heading: str, turns: Turns) -> str:
     )
     return (
         f"# Networks beside PyTorch\n\n{heading}\n\n"
-        f"NumPy in and out, random weights, {turns.count} turns of {turns.turn_s} s for each "
-        f"engine, interleaved, {turns.pause_s} s of rest before each. Milliseconds: median / p90 / "
-        "minimum. The ratio is pycnn's time over PyTorch's (eager, channels_last, batch norm "
-        "folded), the median over the turns: below 1 pycnn is ahead. GFLOP/s are 2 x MACs.\n\n"
+        f"NumPy in and out, random weights. Each engine has a process of its own; {turns.count} "
+        f"turns of {turns.turn_s} s each, interleaved, {turns.pause_s} s of rest before each. "
+        "Milliseconds: median / p90 / minimum. The ratio is pycnn's time over PyTorch's (eager, "
+        "channels_last, batch norm folded), the median over the turns: below 1 pycnn is ahead. "
+        "GFLOP/s are 2 x MACs.\n\n"
         "| network | batch | threads | pycnn ms | PyTorch ms | ratio | GFLOP/s |\n"
         "|---|---|---|---|---|---|---|\n"
         f"{rows}\n"
