@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
+import shapes
 from tolerances import ELEMENTWISE, EXACT, assert_close
 
 from pycnn import ShapeError, ops
@@ -68,6 +69,27 @@ def test_add(shape: tuple[int, ...], relu: bool, isa: str, poison: int, rng: Rng
     a, b = images(rng, shape), images(rng, shape)
     got = ops.add(a, b, relu=relu, isa=isa, poison=poison)
     assert_close(got, reference.add(a, b, relu), ELEMENTWISE)
+
+
+@pytest.mark.parametrize("row", shapes.rows("add"), ids=shapes.layer_id)
+def test_sums_of_the_networks(row: dict[str, str], isa: str, rng: Rng) -> None:
+    shape = (1, *(int(row[key]) for key in ("c", "h", "w")))
+    a, b, relu = images(rng, shape), images(rng, shape), row["relu"] == "1"
+    got = ops.add(a, b, relu=relu, isa=isa, poison=0xFF)
+    assert_close(got, reference.add(a, b, relu), ELEMENTWISE)
+
+
+@pytest.mark.parametrize("row", shapes.rows("softmax"), ids=shapes.layer_id)
+def test_softmax_of_the_networks(row: dict[str, str], isa: str, rng: Rng) -> None:
+    x = images(rng, (3, int(row["c"])), 5.0)
+    assert_close(ops.softmax(x, isa=isa, poison=0xFF), reference.softmax(x), ELEMENTWISE)
+
+
+@pytest.mark.parametrize("row", shapes.rows("concat"), ids=shapes.layer_id)
+def test_concatenations_of_the_networks(row: dict[str, str], isa: str, rng: Rng) -> None:
+    size = (int(row["h"]), int(row["w"]))
+    xs = [images(rng, (1, int(c), *size)) for c in row["channels"].split("+")]
+    assert_close(ops.concat(xs, isa=isa, poison=0xFF), reference.concat(xs), EXACT)
 
 
 def test_add_refuses_other_shapes(rng: Rng) -> None:
