@@ -24,12 +24,10 @@ template <int MR, int NR>
 struct Tile {
     Vec acc[NR][MR][kVecs];
 
-    PYCNN_INLINE void start(const float* bias) {
+    PYCNN_INLINE void start() {
         PYCNN_UNROLL for (int j = 0; j < NR; ++j) {
             PYCNN_UNROLL for (int i = 0; i < MR; ++i) {
-                PYCNN_UNROLL for (int v = 0; v < kVecs; ++v) {
-                    acc[j][i][v] = load(bias + j * kChannelBlock + v * kLanes);
-                }
+                PYCNN_UNROLL for (int v = 0; v < kVecs; ++v) { acc[j][i][v] = Vec{}; }
             }
         }
     }
@@ -98,7 +96,9 @@ struct Tile {
         PYCNN_UNROLL for (int j = 0; j < NR; ++j) {
             PYCNN_UNROLL for (int i = 0; i < MR; ++i) {
                 PYCNN_UNROLL for (int v = 0; v < kVecs; ++v) {
-                    Vec value = acc[j][i][v];
+                    // The bias comes last: a sum that starts at a large one rounds at each step.
+                    Vec value =
+                        acc[j][i][v] + load(a.bias + (block + j) * kChannelBlock + v * kLanes);
                     if (residual) {
                         value += load(residual + j * a.residual.block_stride +
                                       i * a.residual.pixel_stride + v * kLanes);
@@ -118,7 +118,7 @@ void tile_kernel(const ops::Conv2dArgs& a, int64_t n, int64_t block, const float
     const float* w = a.weights + block * w_stride;
     const float* pixel[MR];
     Tile<MR, NR> tile;
-    tile.start(a.bias + block * kChannelBlock);
+    tile.start();
     if constexpr (kPointwise) {
         PYCNN_UNROLL for (int i = 0; i < MR; ++i) pixel[i] = x + (first + i) * a.x.pixel_stride;
         tile.tap(pixel, a.x, a.group_channels, w, w_stride);
@@ -224,7 +224,7 @@ void run_rows(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
         }
         for (int64_t ow = 0; ow < out_w; ++ow) {
             Tile<1, 1> tile;
-            tile.start(a.bias + first);
+            tile.start();
             const float* w =
                 a.weights + block * a.filter_h * a.filter_w * a.group_channels * kChannelBlock;
             for (int64_t r = 0; r < a.filter_h; ++r) {
