@@ -1,7 +1,8 @@
 // What the machine can do at best, as a ruler for the kernels: prints one number.
 //   peak compute THREADS    float32 multiply-adds, GFLOP/s (2 a multiply-add)
 //   peak read THREADS       reading memory, GB/s
-// The best of many short bursts, all threads starting together: on a shared machine others only take.
+// The best of many short bursts, all threads starting together: on a shared machine others only
+// take.
 #include <algorithm>
 #include <atomic>
 #include <chrono>

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections.abc
 import numpy
 import typing
-__all__: list[str] = ['CHANNEL_BLOCK', 'Conv2dParams', 'PackedChannelAffine', 'PackedConv2d', 'PackedRbf', 'Pool2dParams', 'Program', 'Task', 'TensorRef', 'activation_task', 'active_isa', 'add_task', 'available_isas', 'channel_affine_pack', 'channel_affine_task', 'conv2d_output_shape', 'conv2d_pack', 'conv2d_select', 'conv2d_task', 'copy_channels_task', 'default_num_threads', 'layout_task', 'linear_output_shape', 'linear_task', 'lrn_task', 'pool2d_output_shape', 'pool2d_task', 'rbf_pack', 'rbf_task', 'require_isa', 'softmax_task', 'storage_elems']
+__all__: list[str] = ['CHANNEL_BLOCK', 'Conv2dParams', 'PackedChannelAffine', 'PackedConv2d', 'PackedRbf', 'Pool2dParams', 'Program', 'Task', 'TensorRef', 'activation_task', 'active_isa', 'add_task', 'available_isas', 'channel_affine_pack', 'channel_affine_task', 'conv2d_output_shape', 'conv2d_pack', 'conv2d_packed_bytes', 'conv2d_packing', 'conv2d_select', 'conv2d_task', 'conv2d_workspace_elems', 'copy_channels_task', 'default_num_threads', 'layout_task', 'linear_output_shape', 'linear_task', 'lrn_task', 'pool2d_output_shape', 'pool2d_task', 'rbf_pack', 'rbf_task', 'require_isa', 'softmax_task', 'storage_elems']
 class TensorRef:
     """
     A tensor of a program: `offset` elements into a buffer (0 is the arena, then the inputs, then the outputs).
@@ -33,14 +33,15 @@ class Program:
         ...
     def add(self, name: str, task: Task) -> None:
         ...
+    def bytes(self, threads: typing.SupportsInt | typing.SupportsIndex) -> int:
+        """
+        Of the arena and the threads' workspaces, for one run.
+        """
     def run(self, inputs: collections.abc.Sequence[numpy.ndarray], outputs: collections.abc.Sequence[numpy.ndarray], threads: typing.SupportsInt | typing.SupportsIndex, poison: typing.SupportsInt | typing.SupportsIndex | None = None) -> None:
         """
         Runs all tasks without the GIL; writes into `outputs`.
         """
     def trim(self) -> None:
-        ...
-    @property
-    def arena_bytes(self) -> int:
         ...
     @property
     def names(self) -> list[str]:
@@ -84,11 +85,19 @@ def channel_affine_task(relu: bool, x: TensorRef, packed: PackedChannelAffine, y
     ...
 def conv2d_output_shape(params: Conv2dParams, x: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], weight: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> tuple[int, int, int, int]:
     ...
-def conv2d_pack(weight: numpy.ndarray, bias: numpy.ndarray | None) -> PackedConv2d:
+def conv2d_pack(weight: numpy.ndarray, bias: numpy.ndarray | None, algorithm: str = 'direct') -> PackedConv2d:
     ...
-def conv2d_select(params: Conv2dParams, x: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], weight: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> str:
+def conv2d_packed_bytes(weight: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], algorithm: str) -> int:
+    ...
+def conv2d_packing(algorithm: str) -> str:
+    """
+    What the weights are packed for; algorithms may share a form.
+    """
+def conv2d_select(params: Conv2dParams, x: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], weight: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], optimize: str = 'latency', winograd: bool = True) -> str:
     ...
 def conv2d_task(params: Conv2dParams, x: TensorRef, packed: PackedConv2d, residual: TensorRef | None, y: TensorRef, isa: str) -> Task:
+    ...
+def conv2d_workspace_elems(params: Conv2dParams, x: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], weight: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> int:
     ...
 def copy_channels_task(offset: typing.SupportsInt | typing.SupportsIndex, stride: typing.SupportsInt | typing.SupportsIndex, fill: bool, x: TensorRef, y: TensorRef, isa: str) -> Task:
     ...

@@ -10,7 +10,8 @@ import numpy as np
 
 from pycnn import _core
 from pycnn.graph import Graph, Node
-from pycnn.opset import OPS, Array, Shape
+from pycnn.opset import DEFAULT_TUNING, OPS, Array, Shape, Tuning
+from pycnn.passes.choose_algorithms import choose_algorithms
 from pycnn.planner import Lifetime, plan
 
 Packer = Callable[[Node], Any]
@@ -102,7 +103,13 @@ class _Layout:
         return name, channel
 
 
-def compile_graph(graph: Graph, inputs: Mapping[str, Shape], packed: Packer, isa: str) -> Plan:
+def compile_graph(
+    graph: Graph,
+    inputs: Mapping[str, Shape],
+    packed: Packer,
+    isa: str,
+    tuning: Tuning = DEFAULT_TUNING,
+) -> Plan:
     """Compile a graph for one shape of its inputs.
 
     Parameters
@@ -112,9 +119,11 @@ def compile_graph(graph: Graph, inputs: Mapping[str, Shape], packed: Packer, isa
     inputs
         Name -> ``(N, C, H, W)``.
     packed
-        Gives a node's packed weights; the caller keeps them, plans share them.
+        Gives a node's packed weights, for its algorithm; the caller keeps them, plans share them.
     isa
         Instruction set, one of ``_core.available_isas()``.
+    tuning
+        How algorithms are chosen.
 
     Raises
     ------
@@ -122,6 +131,7 @@ def compile_graph(graph: Graph, inputs: Mapping[str, Shape], packed: Packer, isa
         When the network cannot take this input shape.
     """
     shapes = graph.shapes(inputs)
+    graph = choose_algorithms(graph, shapes, tuning)
     layout = _Layout(graph, shapes)
     blocked_inputs = _inputs_needed_blocked(graph)
     offset_of, arena = _place(graph, layout, blocked_inputs)
@@ -174,6 +184,19 @@ def arena_elems(graph: Graph, inputs: Mapping[str, Shape]) -> int:
     """Elements of the arena that :func:`compile_graph` would plan, without compiling."""
     layout = _Layout(graph, graph.shapes(inputs))
     return _place(graph, layout, _inputs_needed_blocked(graph))[1]
+
+
+def workspace_elems(graph: Graph, shapes: Mapping[str, Shape]) -> int:
+    """Elements that each thread of a run needs beside the arena.
+
+    `graph` is after `choose_algorithms`, `shapes` are those of all values.
+    """
+    return max(
+        OPS[node.op].workspace_elems(
+            node.attrs, [shapes[name] for name in node.inputs], graph.param_shapes(node)
+        )
+        for node in graph.nodes
+    )
 
 
 def vectors(graph: Graph) -> set[str]:

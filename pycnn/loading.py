@@ -12,6 +12,7 @@ from pycnn.graph import Graph
 from pycnn.hub import default_weights
 from pycnn.model import Model
 from pycnn.models import Variant, find
+from pycnn.opset import Tuning
 from pycnn.vision.labels import labels as labels_of
 from pycnn.vision.preprocess import Preprocessing
 from pycnn.weights import ArrayWeights, FileWeights, RandomWeights, Weights, check
@@ -26,6 +27,8 @@ def load(
     threads: int | None = None,
     isa: str | None = None,
     seed: int = 0,
+    optimize: str = "latency",
+    winograd: bool = True,
     **choices: object,
 ) -> Model:
     """Load a network with its weights.
@@ -46,6 +49,11 @@ def load(
         Instruction set; default: ``PYCNN_CPU_ISA``, else the machine's best.
     seed : int
         For random weights.
+    optimize : {"latency", "throughput"}
+        What the layers' algorithms are chosen for: an image at a time, or batches. The bits of an
+        image do not depend on its batch, so this is said here, not guessed from the batch.
+    winograd : bool
+        False: plain sums in every convolution, with the smallest errors (docs/numerics.md).
     **choices
         What the variant leaves open, such as ``activation="relu"`` (lenet5), ``stride_on="1x1"``
         (resnet50) or ``aux=True`` (inception_v1: also the auxiliary heads' outputs).
@@ -85,6 +93,7 @@ def load(
         labels=labels_of(variant.labels) if variant.labels else None,
         threads=threads,
         isa=isa,
+        tuning=Tuning(optimize, winograd),
     )
 
 
@@ -98,6 +107,7 @@ def restore(
     labels: Sequence[str] | None,
     threads: int | None,
     isa: str | None,
+    tuning: Tuning,
 ) -> Model:
     """Make a pickled model anew; `weights` is a path or "default", a seed, or the arrays."""
     known = find(variant) if variant else None
@@ -125,6 +135,7 @@ def restore(
         labels=labels,
         threads=threads,
         isa=isa,
+        tuning=tuning,
     )
 
 

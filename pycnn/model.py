@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pycnn import _core
-from pycnn.compile import Plan, arena_elems, compile_graph
+from pycnn.compile import Plan, arena_elems, compile_graph, workspace_elems
 from pycnn.errors import ShapeError, UnsupportedError
 from pycnn.graph import Graph, Node
-from pycnn.opset import OPS, Array, Shape
-from pycnn.passes import optimize
+from pycnn.opset import DEFAULT_TUNING, OPS, Array, Shape, Tuning
+from pycnn.passes import choose_algorithms, optimize
 from pycnn.summary import Summary, summarize
 from pycnn.weights import (
     ArrayWeights,
@@ -58,7 +58,7 @@ class Memory:
     weights_bytes
         The packed weights, kept as long as the model.
     activation_bytes
-        The arena of the plan.
+        The arena of the plan, and the workspaces of the threads.
     output_bytes
         The arrays that `run` returns.
     """
@@ -111,6 +111,7 @@ class Model:
         labels: Sequence[str] | None = None,
         threads: int | None = None,
         isa: str | None = None,
+        tuning: Tuning = DEFAULT_TUNING,
     ) -> None:
         if threads is not None and not (isinstance(threads, int) and 1 <= threads <= 1024):
             raise ValueError(f"threads must be an integer of 1 to 1024, got {threads!r}")
@@ -125,6 +126,7 @@ class Model:
         self._default_weights = default_weights
         self._threads = threads
         self._isa = isa
+        self._tuning = tuning
         self._packed: dict[object, Any] = {}
         self._plans: OrderedDict[_Request, Plan] = OrderedDict()
         self._unlock()
@@ -280,6 +282,8 @@ class Model:
         shapes = self._input_shapes(batch, size)
         graph = optimize(self.graph.with_outputs(self.graph.outputs))
         values = graph.shapes(shapes)
+        graph = choose_algorithms(graph, values, self._tuning)
+        workspaces = self.threads * workspace_elems(graph, values)
         outputs = sum(
             _core.storage_elems(values[name], blocked=False) for name in graph.outputs.values()
         )
@@ -289,7 +293,7 @@ class Model:
                 for node in graph.nodes
                 if (spec := OPS[node.op]).pack
             ),
-            activation_bytes=4 * arena_elems(graph, shapes),
+            activation_bytes=4 * (arena_elems(graph, shapes) + workspaces),
             output_bytes=4 * outputs,
         )
 
@@ -330,6 +334,7 @@ class Model:
             "labels": self.labels,
             "threads": self._threads,
             "isa": self._isa,
+            "tuning": self._tuning,
         }
 
     def _layer(self, name: str) -> str:
@@ -394,7 +399,7 @@ class Model:
         isa = self._isa or _core.active_isa()
         check(graph, self._weights, optional=self.graph.parameters)
         try:
-            return compile_graph(optimize(graph), inputs, self._pack, isa)
+            return compile_graph(optimize(graph), inputs, self._pack, isa, self._tuning)
         except ShapeError as error:
             nominal = {name: (1, *size) for name, size in self.graph.inputs.items()}
             if all(shape[2:] == nominal[name][2:] for name, shape in inputs.items()):
@@ -405,7 +410,7 @@ class Model:
     def _pack(self, node: Node) -> Any:
         """Packed weights of a node, made once and shared by all plans."""
         spec = OPS[node.op]
-        key = (node.op, tuple(sorted(node.params.items())))
+        key = (node.op, spec.packing(node.attrs), tuple(sorted(node.params.items())))
         if spec.pack is not None and key not in self._packed:
             arrays = {
                 role: parameter(self._weights, self.graph, name)

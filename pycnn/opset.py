@@ -26,6 +26,30 @@ Refs = Sequence[_core.TensorRef]
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """What a model's user may say about the choice of algorithms.
+
+    Attributes
+    ----------
+    optimize
+        ``"latency"``: fastest for an image at a time, where weights must be read for each.
+        ``"throughput"``: for batches.
+    winograd
+        False: plain sums only.
+    """
+
+    optimize: str = "latency"
+    winograd: bool = True
+
+    def __post_init__(self) -> None:
+        if self.optimize not in ("latency", "throughput"):
+            raise ValueError(f"optimize must be 'latency' or 'throughput', got {self.optimize!r}")
+
+
+DEFAULT_TUNING = Tuning()
+
+
+@dataclass(frozen=True)
 class OpSpec:
     """How the graph, the summary and the compiler treat one op.
 
@@ -40,8 +64,16 @@ class OpSpec:
         linear layers count, as in the papers.
     pack
         ``(attrs, parameters by role) -> packed weights`` for ops that have parameters.
+    packing
+        Tells apart the forms in which a layer's weights can be packed, by its chosen attrs.
     packed_bytes
         What `pack` will take, ``(attrs, parameter shapes) -> bytes``.
+    choose
+        Fixes what depends on the input's shape, ``(attrs, input shapes, parameter shapes, tuning)
+        -> attrs``.
+    workspace_elems
+        What each thread needs beside the arena, ``(chosen attrs, input shapes, parameter shapes)
+        -> elements``.
     buffers
         Roles of parameters that training does not change.
     reads_plain
@@ -52,7 +84,12 @@ class OpSpec:
     tasks: Callable[[Attrs, Sequence[_core.TensorRef], Any, _core.TensorRef, str], list[_core.Task]]
     macs: Callable[[Attrs, ParamShapes, Shape], int] = lambda attrs, params, shape: 0
     pack: Callable[[Attrs, Params], Any] | None = None
+    packing: Callable[[Attrs], object] = lambda attrs: None
     packed_bytes: Callable[[Attrs, ParamShapes], int] = lambda attrs, params: 0
+    choose: Callable[[Attrs, Sequence[Shape], ParamShapes, Tuning], Attrs] | None = None
+    workspace_elems: Callable[[Attrs, Sequence[Shape], ParamShapes], int] = (
+        lambda attrs, x, params: 0
+    )
     buffers: tuple[str, ...] = ()
     reads_plain: bool = False
 
@@ -118,7 +155,7 @@ def _pack_conv2d(attrs: Attrs, params: Params) -> _core.PackedConv2d:
             shift = shift + bias * scale
         weight = (weight * scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
         bias = shift.astype(np.float32)
-    return _core.conv2d_pack(np.ascontiguousarray(weight), bias)
+    return _core.conv2d_pack(np.ascontiguousarray(weight), bias, attrs.get("algorithm", "direct"))
 
 
 def _conv2d_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
@@ -127,6 +164,19 @@ def _conv2d_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shap
     return _core.conv2d_output_shape(
         _conv2d_params(attrs), x[0], _dense_weight_shape(attrs, params)
     )
+
+
+def _choose_conv2d(attrs: Attrs, x: Sequence[Shape], params: ParamShapes, tuning: Tuning) -> Attrs:
+    weight = _dense_weight_shape(attrs, params)
+    chosen = _core.conv2d_select(
+        _conv2d_params(attrs), x[0], weight, tuning.optimize, tuning.winograd
+    )
+    return {**attrs, "algorithm": chosen}
+
+
+def _conv2d_workspace(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> int:
+    weight = _dense_weight_shape(attrs, params)
+    return _core.conv2d_workspace_elems(_conv2d_params(attrs), x[0], weight)
 
 
 def _weight_macs(attrs: Attrs, params: ParamShapes, y: Shape) -> int:
@@ -138,8 +188,8 @@ def _packed_channels(channels: int) -> int:
 
 
 def _conv2d_bytes(attrs: Attrs, params: ParamShapes) -> int:
-    k, *filter_shape = _dense_weight_shape(attrs, params)
-    return 4 * _packed_channels(k) * (math.prod(filter_shape) + 1)  # and the bias
+    weight = _dense_weight_shape(attrs, params)
+    return _core.conv2d_packed_bytes(weight, attrs.get("algorithm", "direct"))
 
 
 def _conv2d_tasks(
@@ -287,6 +337,9 @@ OPS: dict[str, OpSpec] = {
         macs=_weight_macs,
         pack=_pack_conv2d,
         packed_bytes=_conv2d_bytes,
+        choose=_choose_conv2d,
+        packing=lambda attrs: _core.conv2d_packing(attrs["algorithm"]),
+        workspace_elems=_conv2d_workspace,
         reads_plain=True,
     ),
     "linear": OpSpec(

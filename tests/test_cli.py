@@ -211,7 +211,10 @@ def test_ctrl_c_is_quiet() -> None:
     )
     time.sleep(2)
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=30)
+    try:
+        output, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert (process.returncode, output, errors) == (130, b"", b"")
 
 

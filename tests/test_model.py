@@ -399,7 +399,7 @@ def test_memory_is_exact_before_anything_runs(name: str, batch: int) -> None:
     out = model.run(np.zeros((batch, *size), np.float32))
     assert isinstance(out, np.ndarray)
     (plan,) = model._plans.values()
-    assert memory.activation_bytes == plan.program.arena_bytes
+    assert memory.activation_bytes == plan.program.bytes(model.threads)
     assert memory.weights_bytes == sum(packed.bytes for packed in model._packed.values())
     assert memory.output_bytes == out.nbytes
     assert memory.total_bytes == sum(

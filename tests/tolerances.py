@@ -17,13 +17,24 @@ ELEMENTWISE = 3e-7  # a few roundings of 2^-24 = 6e-8 each
 LOGITS = 1e-4  # a whole network, of the largest logit
 
 
-def convolution(terms: int, outputs: int | None = None) -> float:
-    """A running float32 sum of C*R*S terms; the same for every algorithm so far.
+WINOGRAD = {
+    "winograd_f2x2_3x3": 1e-6,
+    "winograd_f4x4_3x3": 3e-6,
+    "winograd_f5x5_3x3": 1e-5,
+    "winograd_f6x6_3x3": 1e-5,
+    "winograd_f2x2_5x5": 3e-6,
+    "winograd_f4x4_5x5": 1e-5,
+    "winograd_f4x4_3x3_stride2": 3e-6,
+}
+
+
+def convolution(terms: int, outputs: int | None = None, algorithm: str = "direct") -> float:
+    """A running float32 sum of C*R*S terms, or the bound of one of Winograd's algorithms.
 
     The table speaks of whole layers. A handful of outputs is a small sample of the same errors:
     where a case has few, `outputs` widens the bound by what the sample's RMS may stray.
     """
-    bound = max(3e-7, 2e-8 * math.sqrt(terms))
+    bound = WINOGRAD.get(algorithm) or max(3e-7, 2e-8 * math.sqrt(terms))
     return bound * (1 + 4 / math.sqrt(outputs)) if outputs is not None else bound
 
 

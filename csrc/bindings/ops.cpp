@@ -30,17 +30,13 @@ T choice(const char* what, const std::string& name, const std::map<std::string, 
     throw ShapeError(str(what, " '", name, "' is not one of ", known));
 }
 
-const std::map<std::string, Conv2dAlgorithm> kConv2dAlgorithms = {
-    {"auto", Conv2dAlgorithm::kAuto},       {"direct", Conv2dAlgorithm::kDirect},
-    {"gemm", Conv2dAlgorithm::kGemm},       {"depthwise", Conv2dAlgorithm::kDepthwise},
-    {"grouped", Conv2dAlgorithm::kGrouped},
-};
-
-std::string algorithm_name(Conv2dAlgorithm algorithm) {
-    for (const auto& [name, value] : kConv2dAlgorithms) {
-        if (value == algorithm) return name;
-    }
-    return "auto";
+Conv2dAlgorithm conv2d_algorithm(const std::string& name) {
+    static const auto algorithms = [] {
+        std::map<std::string, Conv2dAlgorithm> found;
+        for (const Conv2dAlgorithmInfo& info : kConv2dAlgorithms) found[info.name] = info.algorithm;
+        return found;
+    }();
+    return choice("conv2d: algorithm", name, algorithms);
 }
 
 void bind_conv2d(py::module_& m) {
@@ -48,9 +44,8 @@ void bind_conv2d(py::module_& m) {
         .def(py::init([](std::array<int64_t, 2> stride, std::array<int64_t, 4> padding,
                          std::array<int64_t, 2> dilation, int64_t groups, bool relu,
                          const std::string& algorithm) {
-                 return Conv2dParams{
-                     stride, padding, dilation,
-                     groups, relu,    choice("conv2d: algorithm", algorithm, kConv2dAlgorithms)};
+                 return Conv2dParams{stride, padding, dilation,
+                                     groups, relu,    conv2d_algorithm(algorithm)};
              }),
              py::kw_only(), py::arg("stride"), py::arg("padding"), py::arg("dilation"),
              py::arg("groups"), py::arg("relu") = false, py::arg("algorithm") = "auto");
@@ -64,21 +59,48 @@ void bind_conv2d(py::module_& m) {
         py::arg("params"), py::arg("x"), py::arg("weight"));
     m.def(
         "conv2d_select",
-        [](const Conv2dParams& params, const Sizes& x, const Sizes& weight) {
+        [](const Conv2dParams& params, const Sizes& x, const Sizes& weight,
+           const std::string& optimize, bool winograd) {
             conv2d_output_shape(params, to_shape(x), to_shape(weight));  // checks
-            return algorithm_name(conv2d_select(params, to_shape(x), to_shape(weight)));
+            const auto wanted = choice<Optimize>(
+                "conv2d: optimize", optimize,
+                {{"latency", Optimize::kLatency}, {"throughput", Optimize::kThroughput}});
+            return conv2d_info(
+                       conv2d_select(params, to_shape(x), to_shape(weight), wanted, winograd))
+                .name;
         },
-        py::arg("params"), py::arg("x"), py::arg("weight"));
+        py::arg("params"), py::arg("x"), py::arg("weight"), py::arg("optimize") = "latency",
+        py::arg("winograd") = true);
+    m.def(
+        "conv2d_packing",
+        [](const std::string& algorithm) {
+            return conv2d_info(conv2d_packing(conv2d_algorithm(algorithm))).name;
+        },
+        py::arg("algorithm"), "What the weights are packed for; algorithms may share a form.");
     m.def(
         "conv2d_pack",
-        [](const py::array& weight, const std::optional<py::array>& bias) {
+        [](const py::array& weight, const std::optional<py::array>& bias,
+           const std::string& algorithm) {
             const Shape shape = to_shape(Sizes(weight.shape(), weight.shape() + weight.ndim()));
             const float* w = floats(weight, storage_elems(shape, Layout::kNchw), "conv2d: weight");
             const float* b = bias ? floats(*bias, shape.n, "conv2d: bias") : nullptr;
+            const Conv2dAlgorithm packed_for = conv2d_algorithm(algorithm);
             py::gil_scoped_release release;
-            return std::const_pointer_cast<PackedConv2d>(conv2d_pack(w, shape, b));
+            return std::const_pointer_cast<PackedConv2d>(conv2d_pack(w, shape, b, packed_for));
         },
-        py::arg("weight"), py::arg("bias"));
+        py::arg("weight"), py::arg("bias"), py::arg("algorithm") = "direct");
+    m.def(
+        "conv2d_packed_bytes",
+        [](const Sizes& weight, const std::string& algorithm) {
+            return conv2d_packed_bytes(to_shape(weight), conv2d_algorithm(algorithm));
+        },
+        py::arg("weight"), py::arg("algorithm"));
+    m.def(
+        "conv2d_workspace_elems",
+        [](const Conv2dParams& params, const Sizes& x, const Sizes& weight) {
+            return conv2d_workspace_elems(params, to_shape(x), to_shape(weight));
+        },
+        py::arg("params"), py::arg("x"), py::arg("weight"));
     m.def(
         "conv2d_task",
         [](const Conv2dParams& params, const TensorRef& x, std::shared_ptr<PackedConv2d> packed,

@@ -81,8 +81,9 @@ void bind_program(py::module_& m) {
             py::arg("poison") = py::none(),
             "Runs all tasks without the GIL; writes into `outputs`.")
         .def("trim", [](PyProgram& self) { self.program.trim(); })
-        .def_property_readonly("arena_bytes",
-                               [](const PyProgram& self) { return self.program.arena_bytes(); })
+        .def(
+            "bytes", [](const PyProgram& self, int threads) { return self.program.bytes(threads); },
+            py::arg("threads"), "Of the arena and the threads' workspaces, for one run.")
         .def_property_readonly("work", [](const PyProgram& self) { return self.program.work(); })
         .def_property_readonly("names", [](const PyProgram& self) { return self.program.names(); });
 }

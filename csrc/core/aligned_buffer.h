@@ -7,6 +7,8 @@
 #include <cstring>
 #include <limits>
 #include <new>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <utility>
 
 #include "core/error.h"
@@ -36,9 +38,12 @@ private:
 };
 
 // Not initialised: whoever reads before writing has an error. Move only; empty after a move.
+// Large ones lie on huge pages where the system has them: weights are read from end to end at each
+// run, and a page table walk every 4 KiB costs a tenth of the memory's speed.
 class AlignedBuffer {
 public:
     static constexpr int64_t kAlignmentBytes = 64;
+    static constexpr int64_t kHugePageBytes = 2 << 20;
 
     AlignedBuffer() = default;
     explicit AlignedBuffer(int64_t elements) : data_(allocate(elements)), size_(elements) {}
@@ -51,7 +56,7 @@ public:
         std::swap(size_, moved.size_);
         return *this;
     }
-    ~AlignedBuffer() { std::free(data_); }
+    ~AlignedBuffer() { release(data_, bytes()); }
 
     float* data() { return data_; }
     const float* data() const { return data_; }
@@ -79,6 +84,9 @@ private:
             throw OutOfMemory(elements);
         }
         const int64_t bytes = elements * static_cast<int64_t>(sizeof(float));
+        if (bytes >= kHugePageBytes) {
+            return static_cast<float*>(map(bytes, elements));
+        }
         const int64_t rounded = (bytes + kAlignmentBytes - 1) / kAlignmentBytes *
                                 kAlignmentBytes;  // aligned_alloc's rule
         void* data = std::aligned_alloc(kAlignmentBytes, static_cast<size_t>(rounded));
@@ -86,6 +94,37 @@ private:
             throw OutOfMemory(elements);
         }
         return static_cast<float*>(data);
+    }
+
+    // A mapping of its own that begins at a huge page. The last, partial one is of ordinary pages,
+    // so that no memory is taken that was not asked for.
+    static void* map(int64_t bytes, int64_t elements) {
+        const size_t reserved = static_cast<size_t>(bytes + kHugePageBytes);
+        void* reservation = mmap(nullptr, reserved, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (reservation == MAP_FAILED) {
+            throw OutOfMemory(elements);
+        }
+        char* const begin = static_cast<char*>(reservation);
+        const size_t before =
+            -reinterpret_cast<uintptr_t>(begin) & static_cast<uintptr_t>(kHugePageBytes - 1);
+        char* const data = begin + before;
+        const size_t used = mapped_bytes(bytes);
+        if (before > 0) munmap(begin, before);
+        if (before + used < reserved) munmap(data + used, reserved - before - used);
+        madvise(data, used, MADV_HUGEPAGE);  // a wish: without huge pages it works as well
+        return data;
+    }
+    static size_t mapped_bytes(int64_t bytes) {
+        const int64_t page = sysconf(_SC_PAGESIZE);
+        return static_cast<size_t>((bytes + page - 1) / page * page);
+    }
+    static void release(float* data, int64_t bytes) {
+        if (bytes >= kHugePageBytes) {
+            munmap(data, mapped_bytes(bytes));
+        } else {
+            std::free(data);
+        }
     }
 
     float* data_ = nullptr;

@@ -26,10 +26,12 @@ public:
     Task(const Task&) = delete;
     Task& operator=(const Task&) = delete;
 
-    // Computes the units [begin, end). Ranges may run at the same time on different threads.
-    virtual void run(float* const* buffers, int64_t begin, int64_t end) const = 0;
+    // Computes the units [begin, end). Ranges may run at the same time on different threads, each
+    // with a `workspace` of its own of workspace_elems(), aligned to a cache line.
+    virtual void run(float* const* buffers, float* workspace, int64_t begin, int64_t end) const = 0;
 
     int64_t units() const { return units_; }
+    int64_t workspace_elems() const { return workspace_elems_; }
     // Multiply-adds, or elements read and written where nothing is multiplied: what the executor
     // weighs against the cost of waking a thread.
     int64_t work() const { return work_; }
@@ -37,13 +39,15 @@ public:
 
 protected:
     std::vector<TensorRef> tensors_;
+    int64_t workspace_elems_ = 0;
 
 private:
     int64_t units_, work_;
 };
 
 // `Args` is the op's argument struct. Its TensorViews are registered with `bind`, and get their
-// addresses for each call; everything else is fixed when the task is made.
+// addresses for each call, as does its member `workspace` where it has one; everything else is
+// fixed when the task is made.
 template <class Args>
 class OpTask final : public Task {
 public:
@@ -59,8 +63,14 @@ public:
         return *this;
     }
 
-    void run(float* const* buffers, int64_t begin, int64_t end) const override {
+    OpTask& needs_workspace(int64_t elems) {
+        workspace_elems_ = elems;
+        return *this;
+    }
+
+    void run(float* const* buffers, float* workspace, int64_t begin, int64_t end) const override {
         Args args = args_;
+        if constexpr (requires { args.workspace; }) args.workspace = workspace;
         for (size_t i = 0; i < members_.size(); ++i) {
             (args.*members_[i]).data = buffers[tensors_[i].buffer] + tensors_[i].offset;
         }

@@ -21,8 +21,9 @@ using Kernel = void (*)(const Args&, int64_t begin, int64_t end);
 struct Kernels {
     // The register tile travels with the kernel: mr pixels x nr blocks of 16 output channels.
     struct Conv2d {
-        Kernel<ops::Conv2dArgs> direct, gemm, depthwise, grouped;
+        Kernel<ops::Conv2dArgs> direct, gemm, depthwise, grouped, stem;
         int64_t mr, nr;
+        const Kernel<ops::Conv2dArgs>* winograd;  // in the order of the enumerators
     } conv2d;
     Kernel<ops::Pool2dArgs> pool2d;
     Kernel<ops::LrnArgs> lrn;

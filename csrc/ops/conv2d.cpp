@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/thread_pool.h"
 #include "cpu/kernels.h"
 #include "ops/checks.h"
 
@@ -9,6 +10,19 @@ namespace pycnn::ops {
 namespace {
 
 constexpr const char* kAxis[2] = {"height", "width"};
+
+// Larger maps stand at the beginning of a network, and all that follows amplifies their errors:
+// with F(5,3) or F(6,3) there, 10 % faster, VGG-19's logits were 1.8e-4 of the largest off, not
+// 0.9e-4.
+constexpr int64_t kMaxLargeTilePixels = 64 * 64;
+
+constexpr int64_t kMaxStemChannels = 4;
+constexpr int64_t kStemRows =
+    4;  // output rows of a unit: the copy of their input stays in L1 or L2
+
+// Tiles of a block. Fewer read the weights too often; of more, V and M leave the caches; from 14 to
+// 56 the times are the same within 5 %. Does not change any bit of a result.
+constexpr int64_t kTilesPerBlock = 28;
 
 // Beyond this, products of sizes could overflow; no image or filter comes near.
 constexpr int64_t kMaxExtent = int64_t{1} << 30;
@@ -46,18 +60,95 @@ bool fits(Conv2dAlgorithm algorithm, const Conv2dParams& p, const Shape& x, cons
                    p.stride == std::array<int64_t, 2>{1, 1} && p.padding == decltype(p.padding){};
         case Conv2dAlgorithm::kDepthwise:
             return weight.c == 1 && weight.n == p.groups && x.c == p.groups;
-        default: return true;
+        case Conv2dAlgorithm::kStem:
+            return p.groups == 1 && weight.c <= kMaxStemChannels && p.stride[1] <= 4 &&
+                   p.stride[1] != 3 && p.dilation == std::array<int64_t, 2>{1, 1};
+        case Conv2dAlgorithm::kGrouped: return true;
+        default: {
+            const WinogradForm& form = conv2d_info(algorithm).winograd;
+            return whole_blocks && weight.h == form.filter && weight.w == form.filter &&
+                   p.stride == std::array<int64_t, 2>{form.stride, form.stride} &&
+                   p.dilation == std::array<int64_t, 2>{1, 1};
+        }
     }
 }
 
-const char* algorithm_name(Conv2dAlgorithm algorithm) {
-    switch (algorithm) {
-        case Conv2dAlgorithm::kDirect: return "direct";
-        case Conv2dAlgorithm::kGemm: return "gemm";
-        case Conv2dAlgorithm::kDepthwise: return "depthwise";
-        case Conv2dAlgorithm::kGrouped: return "grouped";
-        default: return "auto";
+// The cost model, in cycles of two cores, fitted to measurements on Zen 4 (docs/performance.md).
+// Only the ratios count, and they are much the same on other machines: an instruction set of half
+// the width mostly has twice as many units.
+struct Cost {
+    double compute = 0, weight_bytes = 0;
+
+    double cycles(Optimize optimize) const {
+        constexpr double kBytesPerCycle = 10;  // weights that no cache holds
+        constexpr double kNotHidden = 0.25;    // of the shorter of the two
+        if (optimize == Optimize::kThroughput) return compute;
+        const double memory = weight_bytes / kBytesPerCycle;
+        return std::max(compute, memory) + kNotHidden * std::min(compute, memory);
     }
+};
+
+Cost direct_cost(const Shape& out, const Shape& weight) {
+    constexpr double kMacsPerCycle = 2 * 16 * 0.93;
+    const double weights = static_cast<double>(weight.n) * weight.c * weight.h * weight.w;
+    return {weights * out.h * out.w / kMacsPerCycle, 4 * weights};
+}
+
+Cost winograd_cost(const WinogradForm& form, int64_t groups, const Shape& out,
+                   const Shape& weight) {
+    constexpr double kMacsPerCycle = 2 * 16 * 0.95;
+    constexpr double kInputCycles = 9, kOutputCycles = 8;  // a point of a tile, 16 channels, 1 core
+    const double points = form.products() * form.products();
+    const double tiles = divide_round_up(out.h, form.output) * divide_round_up(out.w, form.output);
+    const double weights = points * weight.n * weight.c;
+    const double in_blocks = groups * divide_round_up(weight.c, kChannelBlock);
+    const double out_blocks = divide_round_up(weight.n, kChannelBlock);
+    // Where all tiles are one block each core transforms the whole input.
+    const double input_cores = tiles <= kTilesPerBlock ? 1 : 2;
+    return {weights * tiles / kMacsPerCycle +
+                points * tiles *
+                    (in_blocks * kInputCycles / input_cores + out_blocks * kOutputCycles / 2),
+            4 * weights};
+}
+
+// The fastest of Winograd's algorithms, or kAuto where none is faster than plain sums. A form of
+// larger errors and larger weights must gain 3 % over the one before.
+Conv2dAlgorithm fastest_winograd(const Conv2dParams& params, const Shape& x, const Shape& weight,
+                                 Optimize optimize) {
+    const Shape out = conv2d_output_shape(params, x, weight);
+    double best_cycles = direct_cost(out, weight).cycles(optimize);
+    Conv2dAlgorithm best = Conv2dAlgorithm::kAuto;
+    for (const Conv2dAlgorithmInfo& info : kConv2dAlgorithms) {
+        if (!is_winograd(info.algorithm) || !fits(info.algorithm, params, x, weight)) continue;
+        if (info.winograd.output > 4 && out.h * out.w > kMaxLargeTilePixels) continue;
+        const double cycles =
+            winograd_cost(info.winograd, params.groups, out, weight).cycles(optimize);
+        if (cycles < 0.97 * best_cycles) {
+            best_cycles = cycles;
+            best = info.algorithm;
+        }
+    }
+    return best;
+}
+
+WinogradBlocks cut_into_blocks(const WinogradForm& form, int64_t groups, const Shape& out,
+                               const Shape& weight) {
+    WinogradBlocks cut;
+    const int64_t points = form.products() * form.products();
+    const int64_t in_blocks = divide_round_up(weight.c, kChannelBlock);
+    cut.tiles = out.n * divide_round_up(out.h, form.output) * divide_round_up(out.w, form.output);
+    cut.group_out_blocks = divide_round_up(weight.n / groups, kChannelBlock);
+    cut.count = divide_round_up(cut.tiles, kTilesPerBlock);
+    const int64_t largest = divide_round_up(cut.tiles, cut.count);
+    // An odd number of cache lines apart, so that the points of a tile lie in different sets.
+    const auto odd_lines = [](int64_t elems) {
+        const int64_t lines = divide_round_up(elems, kChannelBlock);
+        return (lines | 1) * kChannelBlock;
+    };
+    cut.v_stride = odd_lines(in_blocks * largest * kChannelBlock);
+    cut.m_stride = odd_lines(largest * kChannelBlock);
+    cut.workspace_elems = points * (cut.v_stride + cut.m_stride);
+    return cut;
 }
 
 // How a layer is cut into units, from its geometry and the register tile alone.
@@ -91,16 +182,21 @@ Shape conv2d_output_shape(const Conv2dParams& params, const Shape& x, const Shap
             output_size(params, 1, x.w, weight.w)};
 }
 
-Conv2dAlgorithm conv2d_select(const Conv2dParams& params, const Shape& x, const Shape& weight) {
+Conv2dAlgorithm conv2d_select(const Conv2dParams& params, const Shape& x, const Shape& weight,
+                              Optimize optimize, bool winograd) {
     if (params.algorithm != Conv2dAlgorithm::kAuto) {
         PYCNN_CHECK(fits(params.algorithm, params, x, weight), UnsupportedError,
-                    "conv2d: the algorithm '", algorithm_name(params.algorithm),
+                    "conv2d: the algorithm '", conv2d_info(params.algorithm).name,
                     "' cannot do weight ", to_string(weight), " with groups=", params.groups,
                     " and this stride and padding; leave algorithm='auto'");
         return params.algorithm;
     }
-    for (auto algorithm :
-         {Conv2dAlgorithm::kDepthwise, Conv2dAlgorithm::kGemm, Conv2dAlgorithm::kDirect}) {
+    if (winograd) {
+        const Conv2dAlgorithm best = fastest_winograd(params, x, weight, optimize);
+        if (best != Conv2dAlgorithm::kAuto) return best;
+    }
+    for (auto algorithm : {Conv2dAlgorithm::kDepthwise, Conv2dAlgorithm::kGemm,
+                           Conv2dAlgorithm::kStem, Conv2dAlgorithm::kDirect}) {
         // A single channel in and out is a plain convolution, not a depthwise one.
         if (algorithm == Conv2dAlgorithm::kDepthwise && params.groups == 1) continue;
         if (fits(algorithm, params, x, weight)) return algorithm;
@@ -108,31 +204,77 @@ Conv2dAlgorithm conv2d_select(const Conv2dParams& params, const Shape& x, const 
     return Conv2dAlgorithm::kGrouped;
 }
 
-PackedConv2dPtr conv2d_pack(const float* weight, const Shape& shape, const float* bias) {
+namespace {
+
+// One block of 16 output channels, [r][s][c][16]; `weight` is its first channel's.
+void pack_block(const float* weight, const Shape& shape, int64_t lanes, float* out) {
     const int64_t taps = shape.h * shape.w;
-    const int64_t blocks = divide_round_up(shape.n, kChannelBlock);
-    storage_elems({blocks * kChannelBlock, shape.c, shape.h, shape.w}, Layout::kNchw);  // overflow
-    auto packed = std::make_shared<PackedConv2d>();
-    packed->shape = shape;
-    packed->weights = AlignedBuffer(blocks * taps * shape.c * kChannelBlock);
-    packed->bias = AlignedBuffer(blocks * kChannelBlock);
-    float* out = packed->weights.data();
-    for (int64_t block = 0; block < blocks; ++block) {
-        const int64_t first = block * kChannelBlock;
-        const int64_t lanes = std::min(kChannelBlock, shape.n - first);
-        for (int64_t tap = 0; tap < taps; ++tap) {
-            for (int64_t c = 0; c < shape.c; ++c, out += kChannelBlock) {
-                const float* in = weight + (first * shape.c + c) * taps + tap;
-                for (int64_t lane = 0; lane < kChannelBlock; ++lane) {
-                    out[lane] = lane < lanes ? in[lane * shape.c * taps] : 0.0f;
-                }
+    for (int64_t tap = 0; tap < taps; ++tap) {
+        for (int64_t c = 0; c < shape.c; ++c, out += kChannelBlock) {
+            const float* in = weight + c * taps + tap;
+            for (int64_t lane = 0; lane < kChannelBlock; ++lane) {
+                out[lane] = lane < lanes ? in[lane * shape.c * taps] : 0.0f;
             }
         }
-        for (int64_t lane = 0; lane < kChannelBlock; ++lane) {
-            packed->bias.data()[first + lane] = lane < lanes && bias ? bias[first + lane] : 0.0f;
+    }
+}
+
+// Products per weight of one input and one output channel.
+int64_t packed_points(const Shape& shape, Conv2dAlgorithm algorithm) {
+    const int64_t products = conv2d_info(algorithm).winograd.products();
+    return is_winograd(algorithm) ? products * products : shape.h * shape.w;
+}
+
+}  // namespace
+
+int64_t conv2d_packed_bytes(const Shape& shape, Conv2dAlgorithm algorithm) {
+    const int64_t channels = divide_round_up(shape.n, kChannelBlock) * kChannelBlock;
+    return 4 *
+           (storage_elems({channels, shape.c, packed_points(shape, algorithm), 1}, Layout::kNchw) +
+            channels);
+}
+
+PackedConv2dPtr conv2d_pack(const float* weight, const Shape& shape, const float* bias,
+                            Conv2dAlgorithm algorithm) {
+    conv2d_packed_bytes(shape, algorithm);  // overflow
+    const int64_t blocks = divide_round_up(shape.n, kChannelBlock);
+    const int64_t block_elems = packed_points(shape, algorithm) * shape.c * kChannelBlock;
+    auto packed = std::make_shared<PackedConv2d>();
+    packed->shape = shape;
+    packed->packing = conv2d_packing(algorithm);
+    packed->weights = AlignedBuffer(blocks * block_elems);
+    packed->bias = AlignedBuffer(blocks * kChannelBlock);
+    run_team(default_num_threads(), [&](Team& team) {
+        for (int64_t block = team.index(); block < blocks; block += team.size()) {
+            const int64_t first = block * kChannelBlock;
+            const int64_t lanes = std::min(kChannelBlock, shape.n - first);
+            const float* in = weight + first * shape.c * shape.h * shape.w;
+            float* out = packed->weights.data() + block * block_elems;
+            if (is_winograd(algorithm)) {
+                winograd_transform_weights(conv2d_info(algorithm).winograd, in, shape.c, lanes,
+                                           out);
+            } else {
+                pack_block(in, shape, lanes, out);
+            }
         }
+    });
+    for (int64_t k = 0; k < blocks * kChannelBlock; ++k) {
+        packed->bias.data()[k] = k < shape.n && bias ? bias[k] : 0.0f;
     }
     return packed;
+}
+
+int64_t conv2d_workspace_elems(const Conv2dParams& params, const Shape& x, const Shape& weight) {
+    const Shape out = conv2d_output_shape(params, x, weight);
+    const Conv2dAlgorithm algorithm = conv2d_select(params, x, weight);
+    if (algorithm == Conv2dAlgorithm::kStem) {
+        const int64_t rows = (std::min(kStemRows, out.h) - 1) * params.stride[0] + weight.h;
+        const int64_t elems = rows * x.c * (params.padding[2] + x.w + params.padding[3]);
+        return divide_round_up(elems, kChannelBlock) * kChannelBlock;
+    }
+    if (!is_winograd(algorithm)) return 0;
+    return cut_into_blocks(conv2d_info(algorithm).winograd, params.groups, out, weight)
+        .workspace_elems;
 }
 
 TaskPtr conv2d_task(const Conv2dParams& params, const TensorRef& x, PackedConv2dPtr packed,
@@ -146,6 +288,10 @@ TaskPtr conv2d_task(const Conv2dParams& params, const TensorRef& x, PackedConv2d
         check_shape("conv2d", "the residual", residual->view.shape, out);
     }
     const Conv2dAlgorithm algorithm = conv2d_select(params, x.view.shape, weight);
+    PYCNN_CHECK(packed->packing == conv2d_packing(algorithm), Error,
+                "conv2d: the weights are packed for the algorithm '",
+                conv2d_info(packed->packing).name, "', not for '", conv2d_info(algorithm).name,
+                "'");
 
     const cpu::Kernels::Conv2d& kernels = cpu::kernels(isa).conv2d;
     Conv2dArgs args;
@@ -161,17 +307,29 @@ TaskPtr conv2d_task(const Conv2dParams& params, const TensorRef& x, PackedConv2d
     const int64_t blocks = channel_blocks(y.view);
     int64_t units = out.n * blocks * out.h;  // depthwise, grouped: a row of one block
     auto kernel = algorithm == Conv2dAlgorithm::kDepthwise ? kernels.depthwise : kernels.grouped;
-    if (algorithm == Conv2dAlgorithm::kDirect || algorithm == Conv2dAlgorithm::kGemm) {
+    if (is_winograd(algorithm)) {
+        const WinogradBlocks& cut = args.winograd =
+            cut_into_blocks(conv2d_info(algorithm).winograd, params.groups, out, weight);
+        units = params.groups * cut.count * cut.group_out_blocks;
+        kernel = kernels.winograd[static_cast<int>(algorithm) -
+                                  static_cast<int>(Conv2dAlgorithm::kWinogradF2x2_3x3)];
+    } else if (algorithm == Conv2dAlgorithm::kStem) {
+        args.unit_rows = std::min(kStemRows, out.h);
+        units = out.n * divide_round_up(out.h, args.unit_rows);
+        kernel = kernels.stem;
+    } else if (algorithm == Conv2dAlgorithm::kDirect || algorithm == Conv2dAlgorithm::kGemm) {
         const int64_t pixels = out.h * out.w;
         choose_units(args, kernels, pixels);
         units = out.n * divide_round_up(blocks, args.unit_blocks) *
                 divide_round_up(pixels, args.unit_pixels);
         kernel = algorithm == Conv2dAlgorithm::kDirect ? kernels.direct : kernels.gemm;
     }
+    const int64_t workspace = conv2d_workspace_elems(params, x.view.shape, weight);
     const int64_t work = storage_elems(out, Layout::kNchw) * weight.c * weight.h * weight.w;
     auto task = std::make_unique<OpTask<Conv2dArgs>>(kernel, std::move(args), units, work);
     task->bind(&Conv2dArgs::x, x).bind(&Conv2dArgs::y, y);
     if (residual) task->bind(&Conv2dArgs::residual, *residual);
+    task->needs_workspace(workspace);
     return task;
 }
 

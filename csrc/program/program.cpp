@@ -82,6 +82,7 @@ void Program::add(std::string name, TaskPtr task) {
                     buffer_elems_[ref.buffer]);
     }
     work_ += task->work();
+    workspace_elems_ = std::max(workspace_elems_, task->workspace_elems());
     names_.push_back(std::move(name));
     tasks_.push_back(std::move(task));
 }
@@ -92,7 +93,10 @@ void Program::run(std::span<const float* const> inputs, std::span<float* const> 
         inputs.size() == num_inputs_ && outputs.size() == buffer_elems_.size() - 1 - num_inputs_,
         Error, "program: got ", inputs.size(), " inputs and ", outputs.size(),
         " outputs, expected ", num_inputs_, " and ", buffer_elems_.size() - 1 - num_inputs_);
-    AlignedBuffer arena = arenas_.take(buffer_elems_[0]);
+    const int64_t useful = std::max<int64_t>(1, work_ / kProgramWorkPerThread);
+    const int team_size = static_cast<int>(std::min<int64_t>(threads, useful));
+    // The threads' workspaces lie behind the arena.
+    AlignedBuffer arena = arenas_.take(buffer_elems_[0] + threads * workspace_elems_);
     std::vector<float*> buffers{arena.data()};
     // Tasks only read their inputs; one pointer type keeps their arguments simple.
     for (const float* input : inputs) buffers.push_back(const_cast<float*>(input));
@@ -104,20 +108,19 @@ void Program::run(std::span<const float* const> inputs, std::span<float* const> 
         }
     }
 
-    const int64_t useful = std::max<int64_t>(1, work_ / kProgramWorkPerThread);
-    const int team_size = static_cast<int>(std::min<int64_t>(threads, useful));
     run_team(team_size, [&](Team& team) {
+        float* workspace = buffers[0] + buffer_elems_[0] + team.index() * workspace_elems_;
         for (size_t i = 0; i < tasks_.size(); ++i) {
             if (i > 0) team.barrier();
             const Task& task = *tasks_[i];
             const int64_t units = task.units();
             if (task.work() < kTaskWorkPerThread) {
-                if (team.index() == 0) task.run(buffers.data(), 0, units);
+                if (team.index() == 0) task.run(buffers.data(), workspace, 0, units);
                 continue;
             }
             const int64_t begin = units * team.index() / team.size();
             const int64_t end = units * (team.index() + 1) / team.size();
-            if (begin < end) task.run(buffers.data(), begin, end);
+            if (begin < end) task.run(buffers.data(), workspace, begin, end);
         }
     });
 

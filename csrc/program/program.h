@@ -48,7 +48,8 @@ public:
 
     void trim() { arenas_.clear(); }  // frees the arenas that no run uses
 
-    int64_t arena_bytes() const { return buffer_elems_[0] * 4; }
+    // Of the arena and the threads' workspaces, for one run.
+    int64_t bytes(int threads) const { return 4 * (buffer_elems_[0] + threads * workspace_elems_); }
     int64_t work() const { return work_; }
     const std::vector<std::string>& names() const { return names_; }
 
@@ -58,6 +59,7 @@ private:
     std::vector<std::string> names_;
     std::vector<TaskPtr> tasks_;
     int64_t work_ = 0;
+    int64_t workspace_elems_ = 0;  // of one thread: the largest that a task needs
     ArenaStore arenas_;
 };
 

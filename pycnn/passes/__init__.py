@@ -6,16 +6,24 @@ A value that is an output is never rewritten away: that is how taps see every la
 from __future__ import annotations
 
 from pycnn.graph import Graph
+from pycnn.passes.choose_algorithms import choose_algorithms
 from pycnn.passes.fold_batch_norm import fold_batch_norm
 from pycnn.passes.fuse_relu import fuse_relu
 from pycnn.passes.fuse_residual import fuse_residual
 from pycnn.passes.remove_dropout import remove_dropout
 
-__all__ = ["fold_batch_norm", "fuse_relu", "fuse_residual", "optimize", "remove_dropout"]
+__all__ = [
+    "choose_algorithms",
+    "fold_batch_norm",
+    "fuse_relu",
+    "fuse_residual",
+    "optimize",
+    "remove_dropout",
+]
 
 
 def optimize(graph: Graph) -> Graph:
-    """All passes, in the order in which each prepares the next."""
+    """All passes that need no shapes, in the order in which each prepares the next."""
     for rewrite in (remove_dropout, fold_batch_norm, fuse_relu, fuse_residual):
         graph = rewrite(graph)
     return graph

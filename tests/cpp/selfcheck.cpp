@@ -39,6 +39,16 @@ double reduction_tolerance(int64_t terms) {
     return std::max(3e-7, 2e-8 * std::sqrt(static_cast<double>(terms)));
 }
 
+double conv2d_tolerance(ops::Conv2dAlgorithm algorithm, const Shape& weight) {
+    switch (ops::conv2d_info(algorithm).winograd.products()) {
+        case 0: return reduction_tolerance(weight.c * weight.h * weight.w);
+        case 4: return 1e-6;
+        case 6:
+        case 9: return 3e-6;
+        default: return 1e-5;
+    }
+}
+
 constexpr uint8_t kNanBytes = 0xFF, kOtherBytes = 0xA5;  // 0xA5A5A5A5 is about -2.9e-16
 constexpr double kOther = std::bit_cast<float>(0xA5A5A5A5u);
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
@@ -192,13 +202,15 @@ Result run(const Case& test, int64_t first, int64_t count, Split split) {
     for (Placed& input : inputs) buffers.push_back(input.memory());
 
     const TaskPtr task = test.make(refs, output.ref());
+    AlignedBuffer workspace(task->workspace_elems());
+    workspace.poison(test.output_poison);
     if (split == Split::kWhole) {
-        task->run(buffers.data(), 0, task->units());
+        task->run(buffers.data(), workspace.data(), 0, task->units());
     } else {  // ranges of 1, 3, 5, 7, 1, ... units, the last ones first
         int64_t length = 1;
         for (int64_t end = task->units(); end > 0; length = length == 7 ? 1 : length + 2) {
             const int64_t begin = std::max<int64_t>(end - length, 0);
-            task->run(buffers.data(), begin, end);
+            task->run(buffers.data(), workspace.data(), begin, end);
             end = begin;
         }
     }
@@ -290,18 +302,15 @@ std::vector<ConvCase> conv_cases() {
         {{2, 40, 8, 7}, {40, 1, 5, 3}, params({2, 2}, {2, 1, 1, 0}, {1, 2}, 40)},
         {{1, 16, 6, 6}, {32, 1, 3, 3}, params({1, 1}, {1, 1, 1, 1}, {1, 1}, 16)},  // multiplier 2
         {{1, 128, 6, 6}, {32, 128, 3, 3}, params({1, 1}, {1, 1, 1, 1}, {1, 1}, 1)},
+        // Several blocks of Winograd's tiles, whole and cut ones.
+        {{3, 20, 21, 19}, {33, 20, 3, 3}, params({1, 1}, {1, 1, 1, 1}, {1, 1}, 1)},
+        {{2, 18, 25, 13}, {20, 18, 5, 5}, params({1, 1}, {2, 2, 2, 2}, {1, 1}, 1)},
+        {{3, 17, 27, 31}, {18, 17, 3, 3}, params({2, 2}, {1, 0, 0, 1}, {1, 1}, 1)},
     };
     return cases;
 }
 
 void check_conv2d(Isa isa, Random& random) {
-    constexpr std::pair<ops::Conv2dAlgorithm, const char*> kAlgorithms[] = {
-        {ops::Conv2dAlgorithm::kAuto, "auto"},
-        {ops::Conv2dAlgorithm::kDirect, "direct"},
-        {ops::Conv2dAlgorithm::kGemm, "gemm"},
-        {ops::Conv2dAlgorithm::kGrouped, "grouped"},
-        {ops::Conv2dAlgorithm::kDepthwise, "depthwise"},
-    };
     int index = 0;
     for (const ConvCase& c : conv_cases()) {
         const Plain weight = random.plain(c.weight), bias = random.plain({1, c.weight.n, 1, 1});
@@ -313,28 +322,29 @@ void check_conv2d(Isa isa, Random& random) {
             const bool with_residual = options & 4;
             ops::Conv2dParams params = c.params;
             params.relu = with_relu;
-            const auto packed = ops::conv2d_pack(as_floats(weight).data(), c.weight,
-                                                 with_bias ? as_floats(bias).data() : nullptr);
             const Plain expected = reference::conv2d(x, weight, with_bias ? &bias : nullptr,
                                                      with_residual ? &residual : nullptr, params);
-            for (const auto& [algorithm, algorithm_name] : kAlgorithms) {
-                params.algorithm = algorithm;
+            for (const ops::Conv2dAlgorithmInfo& info : ops::kConv2dAlgorithms) {
+                params.algorithm = info.algorithm;
                 try {
-                    ops::conv2d_select(params, c.x, c.weight);
+                    params.algorithm = ops::conv2d_select(params, c.x, c.weight);
                 } catch (const UnsupportedError&) {
                     continue;
                 }
+                const auto packed = ops::conv2d_pack(as_floats(weight).data(), c.weight,
+                                                     with_bias ? as_floats(bias).data() : nullptr,
+                                                     params.algorithm);
                 for (Layout layout : {Layout::kNchw, Layout::kNchw16c}) {
                     if (layout == Layout::kNchw && with_residual) continue;  // one layout a case
                     Case test;
                     test.op = "conv2d";
-                    test.name = str(algorithm_name, " x ", to_string(c.x), " weight ",
+                    test.name = str(info.name, " x ", to_string(c.x), " weight ",
                                     to_string(c.weight), " case ", index, " options ", options,
                                     layout == Layout::kNchw ? " plain" : " blocked");
                     test.inputs = {x};
                     if (with_residual) test.inputs.push_back(residual);
                     test.expected = expected;
-                    test.tolerance = reduction_tolerance(c.weight.c * c.weight.h * c.weight.w);
+                    test.tolerance = conv2d_tolerance(params.algorithm, c.weight);
                     test.input_layout = layout;
                     test.make = [&](const Refs& in, const TensorRef& y) {
                         const auto added = with_residual ? std::optional(in[1]) : std::nullopt;
@@ -360,7 +370,8 @@ void check_linear(Isa isa, Random& random) {
             const Shape shape{out, in, 1, 1};
             const Plain weight = random.plain(shape), bias = random.plain({1, out, 1, 1});
             const auto packed =
-                ops::conv2d_pack(as_floats(weight).data(), shape, as_floats(bias).data());
+                ops::conv2d_pack(as_floats(weight).data(), shape, as_floats(bias).data(),
+                                 ops::Conv2dAlgorithm::kDirect);
             Case test;
             test.op = "linear";
             test.name = str(batch, " x ", in, " -> ", out, with_relu ? " relu" : "");
@@ -631,7 +642,7 @@ std::vector<float> map_values(const std::vector<float>& values, const MakeTask& 
     (x_buffer == 0 ? y : x).fill(plain);
     const TaskPtr task = make({x.ref()}, y.ref());
     float* buffers[] = {y.memory(), x.memory()};
-    task->run(buffers, 0, task->units());
+    task->run(buffers, nullptr, 0, task->units());
     return y.read();
 }
 

@@ -4,7 +4,8 @@ namespace pycnn::cpu::PYCNN_ISA {
 
 extern const Kernels kTable;
 const Kernels kTable = {
-    .conv2d = {conv2d_direct, conv2d_gemm, conv2d_depthwise, conv2d_grouped, kConv2dMr, kConv2dNr},
+    .conv2d = {conv2d_direct, conv2d_gemm, conv2d_depthwise, conv2d_grouped, conv2d_stem, kConv2dMr,
+               kConv2dNr, kWinograd},
     .pool2d = pool2d,
     .lrn = lrn,
     .add = add,
