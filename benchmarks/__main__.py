@@ -1,4 +1,4 @@
-"""`python -m benchmarks ops|models|peak`, from the repository root; see docs/performance.md."""
+"""`python -m benchmarks peers|chart|ops|peak`, from the root; see docs/performance.md."""
 
 from __future__ import annotations
 
@@ -40,19 +40,25 @@ def _parser() -> argparse.ArgumentParser:
     ops.add_argument("--rotate-mib", type=float, help="memory to go round in; default 2 x L2")
     ops.set_defaults(command=_ops)
 
-    models = commands.add_parser("models", help="networks, beside PyTorch")
-    models.add_argument("networks", nargs="*", help="default: a choice, see models.py")
-    models.add_argument("--batch", type=_numbers, default=[1, 16], metavar="1,16")
-    models.add_argument("--turns", type=int, default=7, help="turns of each engine")
-    models.add_argument("--pause-s", type=float, default=0.2, help="rest before each turn")
-    models.add_argument("--turn-s", type=float, default=0.5, help="seconds of runs in a turn")
-    models.set_defaults(command=_models)
+    peers = commands.add_parser("peers", help="networks, beside the other runtimes")
+    peers.add_argument("--networks", type=_list, metavar="A,B", help="default: all of the papers")
+    peers.add_argument("--engines", type=_list, metavar="A,B", help="default: all installed")
+    peers.add_argument("--batch", type=_numbers, default=[1, 16], metavar="1,16")
+    peers.add_argument("--turns", type=int, default=5, help="turns of each engine")
+    peers.add_argument("--starts", type=int, default=3, help="fresh processes of each engine")
+    peers.add_argument("--resume", action="store_true", help="leave what the file has already")
+    peers.set_defaults(command=_peers)
+
+    chart = commands.add_parser("chart", help="draw what peers found; print the README's table")
+    chart.add_argument("--json", type=Path, default=RESULTS / "peers.json")
+    chart.add_argument("--png", type=Path, default=machine.ROOT / "docs" / "speed.png")
+    chart.set_defaults(command=_chart)
 
     default_threads = sorted({1, _core.default_num_threads()})
-    for each in (peak, ops, models):
+    for each in (peak, ops, peers):
         each.add_argument("--threads", type=_numbers, default=default_threads, metavar="1,2")
         each.add_argument("--json", type=Path, help="write here, and Markdown beside it")
-    for each in (ops, models):
+    for each in (ops, peers):
         each.add_argument("--quick", action="store_true", help="as short as can be: does it run?")
     return parser
 
@@ -113,28 +119,57 @@ def _ops(args: argparse.Namespace) -> int:
     return 0
 
 
-def _models(args: argparse.Namespace) -> int:
-    from benchmarks import models
+def _peers(args: argparse.Namespace) -> int:
+    from benchmarks.peers import engines, harness, report
+
+    installed = [name for name in engines.ENGINES if engines.installed(name)]
+    missing = [name for name in engines.ENGINES if name not in installed]
+    if missing:
+        print(f"benchmarks: not installed, see [bench]: {', '.join(missing)}", file=sys.stderr)
+    for asked, known in ((args.networks, harness.NETWORKS), (args.engines, installed)):
+        unknown = set(asked or ()) - set(known)
+        if unknown:
+            return _misuse(f"there is no {', '.join(unknown)}; there are {', '.join(known)}")
+    turns = harness.Turns(count=args.turns, starts=args.starts)
+    if args.quick:
+        turns = harness.Turns(count=2, pause_s=0.0, turn_s=0.0, starts=1)
+    isa, best_isa = _core.active_isa(), _core.available_isas()[-1]
+    whole = not (args.networks or args.engines or args.quick)
+    default = RESULTS / ("peers.json" if isa == best_isa else f"peers_{isa}.json")
+    path = args.json or (default if whole else None)
 
     described, peaks = machine.describe(), _peaks_or_none(args.threads)
-    turns = models.Turns(args.turns, args.pause_s, args.turn_s)
-    if args.quick:
-        turns = models.Turns(2, 0.0, 0.0)
-    results: list[models.Result] = []
-    print(models.HEAD)
-    try:
-        for network in args.networks or models.NETWORKS:
-            for batch in args.batch:
-                for threads in args.threads:
-                    results.append(models.measure(network, batch, threads, turns))
-                    print(models.line(results[-1]), flush=True)
-    except (models.WrongResult, models.UnknownNetwork) as error:
-        print(f"benchmarks: {error}", file=sys.stderr)
-        return 1
-    whole = not (args.networks or args.quick)
-    found = {"machine": described, "peaks": peaks, "results": models.as_json(results)}
-    text = models.markdown(results, machine.heading(described, peaks), turns)
-    _write(args.json or (RESULTS / "models.json" if whole else None), found, text)
+    entries = report.read(path) if path else []
+    for network in args.networks or harness.NETWORKS:
+        for batch in args.batch:
+            for threads in args.threads:
+                cell = harness.Cell(network, batch, threads, isa)
+                if args.resume and report.has(entries, cell):
+                    continue
+                try:
+                    measured = harness.measure(cell, args.engines or installed, turns)
+                except harness.WrongResult as error:
+                    print(f"benchmarks: {error}", file=sys.stderr)
+                    return 1
+                entry = report.entry(cell, turns, measured, described["commit"])
+                print(report.lines(entry), flush=True)
+                entries = report.put(entries, entry)
+                found = {"machine": described, "peaks": peaks, "entries": entries}
+                text = report.markdown(entries, machine.heading(described, peaks))
+                _write(path, found, text)
+    return 0
+
+
+def _chart(args: argparse.Namespace) -> int:
+    from benchmarks.peers import chart, report
+
+    entries = [e for e in report.read(args.json) if "ratio" in e]
+    if not entries:
+        return _misuse(f"{args.json} compares pycnn with nothing")
+    threads = max(e["threads"] for e in entries)
+    entries = [e for e in entries if e["threads"] == threads]
+    chart.draw(entries, args.png)
+    print(chart.readme_table(entries))
     return 0
 
 

@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PEAK_SOURCE = Path(__file__).with_name("peak.cpp")
 PEAK_FLAGS = ("-O3", "-march=native", "-std=c++17", "-pthread", "-ffp-contract=fast")
 
+DISTRIBUTIONS = ("pycnn", "numpy", "torch", "onnxruntime", "openvino", "ncnn")
+
 Peaks = dict[int, dict[str, float]]
 
 
@@ -41,9 +43,7 @@ def describe() -> dict[str, Any]:
         "commit": _commit(),
         "versions": {
             "python": platform.python_version(),
-            **{
-                name: version for name in ("pycnn", "numpy", "torch") if (version := _version(name))
-            },
+            **{name: version for name in DISTRIBUTIONS if (version := _version(name))},
         },
     }
 

@@ -1,0 +1,122 @@
+"""`python -m benchmarks.peers.prepare NETWORK FILE...`: writes the files that the engines load.
+
+Into build/benchmarks/peers/NETWORK/: the same weights in each engine's own form, an input, and
+PyTorch's logits for it in float64 and in float32.
+"""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from benchmarks.peers.definitions import Inference, Net
+
+FOLDER = Path(__file__).resolve().parents[2] / "build" / "benchmarks" / "peers"
+INPUT, REFERENCE = "input.npy", "reference.npz"
+SAFETENSORS, ONNX, OPENVINO = "weights.safetensors", "net.onnx", "openvino.xml"
+NCNN, TORCH, TORCHSCRIPT = "net.ncnn.param", "torch.pt", "torchscript.pt"
+MAX_BATCH = 16
+
+
+def folder(network: str, files: Iterable[str]) -> Path:
+    """Where these files of a network lie; a process of its own writes those that are not there."""
+    path = FOLDER / network
+    missing = [name for name in (*files, REFERENCE) if not (path / name).exists()]
+    if missing:
+        subprocess.run([sys.executable, "-m", __spec__.name, network, *missing], check=True)
+    return path
+
+
+def prepare(network: str, files: Iterable[str]) -> None:
+    """Write these files of a network."""
+    from benchmarks.peers import definitions
+
+    path = FOLDER / network
+    path.mkdir(parents=True, exist_ok=True)
+    net = definitions.network(network)
+    shape = (MAX_BATCH, *net.input_shape)
+    x = np.random.default_rng(0).standard_normal(shape, np.float32)
+    if REFERENCE in files:
+        np.save(path / INPUT, x)
+        _reference(net, x, path / REFERENCE)
+    if SAFETENSORS in files:
+        from safetensors.numpy import save_file
+
+        arrays = definitions.weights(net).items()
+        save_file({k: np.ascontiguousarray(v) for k, v in arrays}, path / SAFETENSORS)
+
+    inference = definitions.Inference(net).requires_grad_(False)
+    if ONNX in files:
+        _onnx(inference, path / ONNX)
+    if OPENVINO in files:
+        _openvino(inference, path / OPENVINO)
+    if TORCHSCRIPT in files:
+        _torchscript(inference, path / TORCHSCRIPT)
+    if NCNN in files:
+        _ncnn(inference, path / NCNN)
+    if TORCH in files:
+        import torch
+
+        torch.save(inference.to(memory_format=torch.channels_last), path / TORCH)
+
+
+def _reference(net: Net, x: Any, path: Path) -> None:
+    import torch
+
+    with torch.inference_mode():  # image by image: a batch in float64 takes much memory
+        float32 = np.concatenate([net(torch.from_numpy(image[None])).numpy() for image in x])
+        exact = copy.deepcopy(net).double()
+        images = torch.from_numpy(x).double().split(1)
+        float64 = np.concatenate([exact(image).numpy() for image in images])
+    np.savez(path, float64=float64, float32=float32)
+
+
+def _onnx(net: Inference, path: Path) -> None:
+    from benchmarks.peers import onnx_file
+
+    onnx_file.write(net, path)
+
+
+def _openvino(net: Inference, path: Path) -> None:
+    import openvino
+
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        onnx = Path(scratch, ONNX)
+        _onnx(net, onnx)
+        openvino.save_model(openvino.convert_model(onnx), path, compress_to_fp16=False)
+
+
+def _torchscript(net: Inference, path: Path) -> None:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        traced = torch.jit.trace(net, torch.zeros(1, *net.input_shape))
+        torch.jit.save(traced, path)
+
+
+def _ncnn(net: Inference, path: Path) -> None:
+    import pnnx
+
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        torchscript = Path(scratch, TORCHSCRIPT)
+        _torchscript(net, torchscript)
+        size = ",".join(map(str, net.input_shape))
+        command = [pnnx.EXEC_PATH, torchscript, f"inputshape=[1,{size}]", "fp16=0"]
+        for kind in ("pnnxparam", "pnnxbin", "pnnxpy", "pnnxonnx", "ncnnpy"):
+            command.append(f"{kind}={Path(scratch, kind)}")
+        command += [f"ncnnbin={path.with_suffix('.bin')}", f"ncnnparam={path}"]
+        subprocess.run(command, check=True, capture_output=True)
+
+
+if __name__ == "__main__":
+    prepare(sys.argv[1], sys.argv[2:])
