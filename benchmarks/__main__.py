@@ -1,4 +1,4 @@
-"""`python -m benchmarks peers|chart|ops|peak`, from the root; see docs/performance.md."""
+"""`python -m benchmarks peers|chart|layers|ops|peak`, from the root; see docs/performance.md."""
 
 from __future__ import annotations
 
@@ -49,13 +49,19 @@ def _parser() -> argparse.ArgumentParser:
     peers.add_argument("--resume", action="store_true", help="leave what the file has already")
     peers.set_defaults(command=_peers)
 
+    layers = commands.add_parser("layers", help="each layer in its network, beside its limit")
+    layers.add_argument("--networks", type=_list, metavar="A,B", help="default: all of the papers")
+    layers.add_argument("--batch", type=_numbers, default=[1, 16], metavar="1,16")
+    layers.add_argument("--runs", type=int, default=15)
+    layers.set_defaults(command=_layers)
+
     chart = commands.add_parser("chart", help="draw what peers found; print the README's table")
     chart.add_argument("--json", type=Path, default=RESULTS / "peers.json")
     chart.add_argument("--png", type=Path, default=machine.ROOT / "docs" / "speed.png")
     chart.set_defaults(command=_chart)
 
     default_threads = sorted({1, _core.default_num_threads()})
-    for each in (peak, ops, peers):
+    for each in (peak, ops, peers, layers):
         each.add_argument("--threads", type=_numbers, default=default_threads, metavar="1,2")
         each.add_argument("--json", type=Path, help="write here, and Markdown beside it")
     for each in (ops, peers):
@@ -157,6 +163,27 @@ def _peers(args: argparse.Namespace) -> int:
                 found = {"machine": described, "peaks": peaks, "entries": entries}
                 text = report.markdown(entries, machine.heading(described, peaks))
                 _write(path, found, text)
+    return 0
+
+
+def _layers(args: argparse.Namespace) -> int:
+    from benchmarks import layers
+    from benchmarks.peers.harness import NETWORKS
+
+    unknown = set(args.networks or ()) - set(NETWORKS)
+    if unknown:
+        return _misuse(f"there is no {', '.join(unknown)}; there are {', '.join(NETWORKS)}")
+    described, peaks = machine.describe(), machine.peaks(args.threads)
+    results: list[layers.Network] = []
+    for network in args.networks or NETWORKS:
+        for batch in args.batch:
+            for threads in args.threads:
+                found = layers.measure(network, batch, threads, peaks[threads], args.runs)
+                results.append(found)
+                print(layers.line(found), flush=True)
+    found_all = {"machine": described, "peaks": peaks, "results": layers.as_json(results)}
+    text = layers.markdown(results, machine.heading(described, peaks))
+    _write(args.json or (None if args.networks else RESULTS / "layers.json"), found_all, text)
     return 0
 
 

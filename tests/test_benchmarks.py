@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import layers
 from benchmarks.peers import engines, report
 from benchmarks.peers.engines import ENGINES
 from benchmarks.peers.harness import Cell, Measured, Turns
@@ -95,7 +96,7 @@ def test_the_best_peer_is_the_fastest_that_computes_in_float32() -> None:
         "onnxruntime": measured(12.0, start_ms=4.0),
         "ncnn": measured(10.0, start_ms=8.0),
         "torch_eager": measured(3.0, float32=False),  # it should, and does not
-        "openvino_default": measured(2.0),  # close enough here, but float32 was not asked for
+        "openvino_default": measured(2.0, float32=False),
     }
     entry = report.entry(cell, Turns(), found, "abc")
     assert entry["best_peer"] == "ncnn"
@@ -116,6 +117,25 @@ def test_a_cell_that_is_measured_again_replaces_itself() -> None:
     assert [e["commit"] for e in report.put(entries, new)] == ["old", "new"]
     assert report.has(entries, cells[0])
     assert not report.has(entries, Cell("vgg16", 1, 1, "avx512"))
+
+
+def test_layers(tmp_path: Path) -> None:
+    out = tmp_path / "layers.json"
+    command = ["layers", "--networks", "lenet5", "--threads", "1", "--batch", "1", "--runs", "3"]
+    done = run("-m", "benchmarks", *command, "--json", str(out))
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(out.read_text())["results"]
+    assert [layer["name"] for layer in found["layers"]] == ["c1", "c3", "c5", "f6", "output"]
+    accounted = sum(layer["ms"] for layer in found["layers"]) + sum(found["other_ms"].values())
+    assert accounted == pytest.approx(found["ms"])
+    assert "| c3 | 5x5 6->16 10x10 |" in out.with_suffix(".md").read_text()
+
+
+def test_winograds_products() -> None:
+    """F(m, r) takes m + r - 1 products; a stride of 2 cuts 3 taps into 2 and 1."""
+    assert layers._winograd(4, 3, 1) == (4, 36)
+    assert layers._winograd(2, 5, 1) == (2, 36)
+    assert layers._winograd(4, 3, 2) == (4, 81)
 
 
 def test_unknown_names_are_refused() -> None:

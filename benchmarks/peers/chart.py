@@ -12,6 +12,7 @@ from benchmarks.markdown import table
 from benchmarks.peers.report import PEER_NAMES, Entry
 
 AHEAD, BEHIND, TARGET = "#1f5fa8", "#c0392b", "#2e7d32"
+EDGE = 1.3  # of the panels: longer bars are cut
 
 
 def draw(entries: Sequence[Entry], path: Path) -> None:
@@ -26,7 +27,7 @@ def draw(entries: Sequence[Entry], path: Path) -> None:
                 _bar(axes, networks.index(e["network"]), e)
         axes.axvline(1, color="black", linewidth=1)
         axes.set_title(f"batch {batch}", loc="left", fontsize=11)
-        axes.set_xlim(0, 1.35)
+        axes.set_xlim(0, EDGE + 0.05)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "best peer"])
         axes.spines[["top", "right"]].set_visible(False)
     panels[0][0].set_yticks(range(len(networks)), networks)
@@ -51,19 +52,15 @@ def draw(entries: Sequence[Entry], path: Path) -> None:
 def _bar(axes: Any, y: int, entry: Entry) -> None:
     """The ratio, cut at the edge of the panel, with its number, the peer, and the target."""
     ratio = entry["ratio"]
-    axes.barh(y, min(ratio, 1.3), 0.62, color=AHEAD if ratio <= 1 else BEHIND)
+    axes.barh(y, min(ratio, EDGE), 0.62, color=AHEAD if ratio <= 1 else BEHIND)
+    if ratio > EDGE:
+        axes.plot(EDGE + 0.015, y, marker=">", color=BEHIND, markersize=8)
     if entry["target"]:
         axes.plot([entry["target"]] * 2, [y - 0.42, y + 0.42], color=TARGET, linewidth=2.5)
     text = f"{ratio:.2f}  {PEER_NAMES[entry['best_peer']]}"
-    inside = ratio > 0.9
-    axes.text(
-        0.02 if inside else max(ratio, entry["target"] or 0) + 0.02,
-        y,
-        text,
-        va="center",
-        fontsize=8,
-        color="white" if inside else "black",
-    )
+    fits = ratio > 0.42
+    place = 0.02 if fits else max(ratio, entry["target"] or 0) + 0.02
+    axes.text(place, y, text, va="center", fontsize=8, color="white" if fits else "black")
 
 
 def readme_table(entries: Sequence[Entry]) -> str:

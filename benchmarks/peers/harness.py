@@ -30,9 +30,10 @@ NETWORKS = [
     *("lenet5", "alexnet", "nin", "inception_v1", "vgg16", "vgg19"),
     *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
 ]
-FLOAT32 = 1e-5  # of the largest logit, from PyTorch in float64: an engine further away ...
-FLOAT32_NOISE = 3.0  # ... and further than this many times PyTorch in float32 is not float32
-CONTRACT = 1e-4  # what docs/numerics.md promises of pycnn, Winograd included
+# An engine further than this from PyTorch in float64, by the largest logit, does not count as
+# float32. It is what docs/numerics.md promises of pycnn. PyTorch in float32 is up to 2e-5 away on
+# these weights, and ncnn's Winograd, which is the peer to beat, up to 5e-5.
+FLOAT32 = 1e-4
 ALLOWED = 0.5  # nobody may be further away, whatever the precision: that would be another network
 
 Array = npt.NDArray[np.floating[Any]]
@@ -71,7 +72,7 @@ class Measured:
 
     version: str
     error: float  # largest difference of a logit from PyTorch in float64, by the largest logit
-    float32: bool  # the error is float32's
+    float32: bool  # asked for, and near enough
     times: Times  # of all turns together
     turn_median_ms: list[float]
     turn_min_ms: list[float]
@@ -121,8 +122,7 @@ class Worker:
 def measure(cell: Cell, engines: Sequence[str], turns: Turns) -> dict[str, Measured]:
     """Start every engine, compare its logits with PyTorch's, then time all in turn."""
     folder = prepare.folder(cell.network, {ENGINES[name].file for name in engines})
-    with np.load(folder / prepare.REFERENCE) as reference:
-        exact, float32 = reference["float64"][: cell.batch], reference["float32"][: cell.batch]
+    exact = np.load(folder / prepare.LOGITS)[: cell.batch]
     workers: dict[str, Worker] = {}
     starts: dict[str, list[Start]] = {name: [] for name in engines}
     seconds: dict[str, list[list[float]]] = {name: [] for name in engines}
@@ -142,17 +142,13 @@ def measure(cell: Cell, engines: Sequence[str], turns: Turns) -> dict[str, Measu
     finally:
         for worker in workers.values():
             worker.close()
-    limit = max(FLOAT32, FLOAT32_NOISE * _error("PyTorch", cell, float32, exact))
-    return {
-        name: _measured(name, errors[name], errors[name] <= limit, starts[name], seconds[name])
-        for name in engines
-    }
+    return {name: _measured(name, errors[name], starts[name], seconds[name]) for name in engines}
 
 
 def _error(name: str, cell: Cell, logits: Array, exact: Array) -> float:
     """Largest difference of a logit, by the largest logit."""
     error = float(np.abs(logits - exact).max() / np.abs(exact).max())
-    if not error <= (CONTRACT if name == "pycnn" else ALLOWED):
+    if not error <= (FLOAT32 if name == "pycnn" else ALLOWED):
         raise WrongResult(
             f"{cell.network}, batch {cell.batch}: the logits of {name} differ from PyTorch's by "
             f"{error:.1e} of the largest"
@@ -161,16 +157,12 @@ def _error(name: str, cell: Cell, logits: Array, exact: Array) -> float:
 
 
 def _measured(
-    name: str,
-    error: float,
-    float32: bool,
-    starts: Sequence[Start],
-    seconds: Sequence[Sequence[float]],
+    name: str, error: float, starts: Sequence[Start], seconds: Sequence[Sequence[float]]
 ) -> Measured:
     return Measured(
         version=metadata.version(ENGINES[name].distribution),
         error=error,
-        float32=float32,
+        float32=ENGINES[name].float32 and error <= FLOAT32,
         times=summarize([s for turn in seconds for s in turn]),
         turn_median_ms=[1e3 * statistics.median(turn) for turn in seconds],
         turn_min_ms=[1e3 * min(turn) for turn in seconds],

@@ -1,7 +1,7 @@
 """`python -m benchmarks.peers.prepare NETWORK FILE...`: writes the files that the engines load.
 
 Into build/benchmarks/peers/NETWORK/: the same weights in each engine's own form, an input, and
-PyTorch's logits for it in float64 and in float32.
+the logits that PyTorch computes for it in float64.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchmarks.peers.definitions import Inference, Net
 
 FOLDER = Path(__file__).resolve().parents[2] / "build" / "benchmarks" / "peers"
-INPUT, REFERENCE = "input.npy", "reference.npz"
+INPUT, LOGITS = "input.npy", "logits.npy"
 SAFETENSORS, ONNX, OPENVINO = "weights.safetensors", "net.onnx", "openvino.xml"
 NCNN, TORCH, TORCHSCRIPT = "net.ncnn.param", "torch.pt", "torchscript.pt"
 MAX_BATCH = 16
@@ -30,7 +30,7 @@ MAX_BATCH = 16
 def folder(network: str, files: Iterable[str]) -> Path:
     """Where these files of a network lie; a process of its own writes those that are not there."""
     path = FOLDER / network
-    missing = [name for name in (*files, REFERENCE) if not (path / name).exists()]
+    missing = [name for name in (*files, LOGITS) if not (path / name).exists()]
     if missing:
         subprocess.run([sys.executable, "-m", __spec__.name, network, *missing], check=True)
     return path
@@ -38,6 +38,8 @@ def folder(network: str, files: Iterable[str]) -> Path:
 
 def prepare(network: str, files: Iterable[str]) -> None:
     """Write these files of a network."""
+    import torch
+
     from benchmarks.peers import definitions
 
     path = FOLDER / network
@@ -45,9 +47,9 @@ def prepare(network: str, files: Iterable[str]) -> None:
     net = definitions.network(network)
     shape = (MAX_BATCH, *net.input_shape)
     x = np.random.default_rng(0).standard_normal(shape, np.float32)
-    if REFERENCE in files:
+    if LOGITS in files:
         np.save(path / INPUT, x)
-        _reference(net, x, path / REFERENCE)
+        _logits(net, torch.from_numpy(x), path / LOGITS)
     if SAFETENSORS in files:
         from safetensors.numpy import save_file
 
@@ -64,20 +66,15 @@ def prepare(network: str, files: Iterable[str]) -> None:
     if NCNN in files:
         _ncnn(inference, path / NCNN)
     if TORCH in files:
-        import torch
-
         torch.save(inference.to(memory_format=torch.channels_last), path / TORCH)
 
 
-def _reference(net: Net, x: Any, path: Path) -> None:
+def _logits(net: Net, x: Any, path: Path) -> None:
     import torch
 
+    exact = copy.deepcopy(net).double()
     with torch.inference_mode():  # image by image: a batch in float64 takes much memory
-        float32 = np.concatenate([net(torch.from_numpy(image[None])).numpy() for image in x])
-        exact = copy.deepcopy(net).double()
-        images = torch.from_numpy(x).double().split(1)
-        float64 = np.concatenate([exact(image).numpy() for image in images])
-    np.savez(path, float64=float64, float32=float32)
+        np.save(path, np.concatenate([exact(image).numpy() for image in x.double().split(1)]))
 
 
 def _onnx(net: Inference, path: Path) -> None:

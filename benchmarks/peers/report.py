@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.markdown import table
 from benchmarks.peers.engines import ENGINES
-from benchmarks.peers.harness import NETWORKS, Cell, Measured, Turns
+from benchmarks.peers.harness import FLOAT32, NETWORKS, Cell, Measured, Turns
 
 # pycnn's time over the best peer's: at most this, at batch 1 and at batch 16.
 TARGETS = {
@@ -73,7 +73,7 @@ def _key(found: Entry) -> tuple[int, int, int, str]:
 
 def _compared(engines: dict[str, Any]) -> Entry:
     """pycnn over the best float32 peer: of the time, of the start, of the memory."""
-    peers = [name for name in engines if name != "pycnn" and _is_float32(name, engines[name])]
+    peers = [name for name in engines if name != "pycnn" and engines[name]["float32"]]
     if "pycnn" not in engines or not peers:
         return {}
     own = engines["pycnn"]
@@ -85,10 +85,6 @@ def _compared(engines: dict[str, Any]) -> Entry:
         "start_ratio": own["start_ms"] / min(engines[name]["start_ms"] for name in peers),
         "memory_ratio": own["peak_bytes"] / min(engines[name]["peak_bytes"] for name in peers),
     }
-
-
-def _is_float32(name: str, measured: dict[str, Any]) -> bool:
-    return ENGINES[name].float32 and bool(measured["float32"])
 
 
 def _ratio(own: dict[str, Any], other: dict[str, Any], key: str) -> float:
@@ -108,7 +104,7 @@ def lines(found: Entry) -> str:
             f"  {name:<17}{t['median_ms']:>10.3f} ms  p90 {t['p90_ms']:>9.3f}"
             f"  min {t['min_ms']:>9.3f}  start {m['start_ms']:>7.0f} ms"
             f"  {m['peak_bytes'] >> 20:>5} MB  error {m['error']:.1e}"
-            + ("" if _is_float32(name, m) else "  not float32")
+            + ("" if m["float32"] else "  not float32")
         )
     if "ratio" in found:
         target = f", target {found['target']:.2f}" if found["target"] else ""
@@ -186,17 +182,17 @@ def _method(one: Entry, commits: str) -> list[str]:
     ]
 
 
-_START = [
-    "In a fresh process, from each engine's own file: milliseconds of loading and first run",
-    "together (the import of the engine's module is apart), and the most memory that the process",
-    "had resident until then: interpreter, NumPy, the engine's library, mapped files, weights.",
-    "Batch 1.",
-]
-_PRECISION = [
-    "The largest difference of a logit from PyTorch in float64, by the largest logit. An engine",
-    "further away than 1e-5, and than three times PyTorch in float32, is marked * and is not",
-    "compared as float32. pycnn's contract is 1e-4.",
-]
+_START = """\
+In a fresh process, from each engine's own file: milliseconds of loading and first run together (in
+brackets the import of the engine's module, which is not in it), and the most memory that the
+process had resident until then: interpreter, NumPy, the engine's library, mapped files, weights.
+Batch 1. Of PyTorch the best form for each.
+""".splitlines()
+_PRECISION = f"""\
+The largest difference of a logit from PyTorch in float64, by the largest logit. Marked * and not
+compared as float32: what is further away than {FLOAT32:.0e}, pycnn's own contract, and what was not
+asked for float32.
+""".splitlines()
 
 
 def _best_of(found: Entry, names: Sequence[str]) -> str | None:
@@ -236,8 +232,9 @@ def _starts(entries: Sequence[Entry]) -> list[str]:
         there = [found["engines"][name] for name in names if name in found["engines"]]
         if not there:
             return "-"
-        start, peak = (min(m[key] for m in there) for key in ("start_ms", "peak_bytes"))
-        return f"{start:.0f} ms, {peak >> 20} MB"
+        keys = ("start_ms", "import_ms", "peak_bytes")
+        start, imports, peak = (min(m[key] for m in there) for key in keys)
+        return f"{start:.0f} ms (import {imports:.0f}), {peak >> 20} MB"
 
     rows = [
         (e["network"], str(e["threads"]), text(e, ("pycnn",)))
@@ -272,7 +269,7 @@ def _apart(entries: Sequence[Entry]) -> list[str]:
         + (_two(_ratio(e["engines"]["pycnn"], m, "turn_median_ms")),)
         for e in entries
         for name, m in e["engines"].items()
-        if "pycnn" in e["engines"] and name != "pycnn" and not _is_float32(name, m)
+        if "pycnn" in e["engines"] and name != "pycnn" and not m["float32"]
     ]
     head = ("network", "batch", "threads", "engine", "median ms", "error", "pycnn's time over it")
     return table(head, rows)
