@@ -1,4 +1,4 @@
-"""`python -m benchmarks peers|chart|layers|ops|peak`, from the root; see docs/performance.md."""
+"""`python -m benchmarks COMMAND`, from the repository root; see docs/performance.md."""
 
 from __future__ import annotations
 
@@ -54,6 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     layers.add_argument("--batch", type=_numbers, default=[1, 16], metavar="1,16")
     layers.add_argument("--runs", type=int, default=15)
     layers.set_defaults(command=_layers)
+
+    counting = commands.add_parser("instructions", help="of each kernel, beside the stored ones")
+    counting.add_argument("--store", action="store_true", help="these are to be kept from now on")
+    counting.set_defaults(command=_instructions)
 
     chart = commands.add_parser("chart", help="draw what peers found; print the README's table")
     chart.add_argument("--json", type=Path, default=RESULTS / "peers.json")
@@ -184,6 +188,22 @@ def _layers(args: argparse.Namespace) -> int:
     found_all = {"machine": described, "peaks": peaks, "results": layers.as_json(results)}
     text = layers.markdown(results, machine.heading(described, peaks))
     _write(args.json or (None if args.networks else RESULTS / "layers.json"), found_all, text)
+    return 0
+
+
+def _instructions(args: argparse.Namespace) -> int:
+    from benchmarks import instructions
+
+    try:
+        counts = instructions.count()
+    except instructions.CannotCount as error:
+        return _misuse(str(error))
+    before = instructions.stored()["counts"] if instructions.STORED.exists() else {}
+    for name, now in counts.items():
+        change = f"{now / before[name] - 1:+8.1%}" if name in before else "     new"
+        print(f"{name:<28}{now:>14,}{change}")
+    if args.store:
+        instructions.store(counts)
     return 0
 
 
