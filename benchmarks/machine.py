@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PEAK_SOURCE = Path(__file__).with_name("peak.cpp")
 PEAK_FLAGS = ("-O3", "-march=native", "-std=c++17", "-pthread", "-ffp-contract=fast")
 
-DISTRIBUTIONS = ("pycnn", "numpy", "torch", "onnxruntime", "openvino", "ncnn")
+DISTRIBUTIONS = ("pycnn", "numpy", "torch", "onnxruntime", "openvino", "ncnn", "MNN")
 
 Peaks = dict[int, dict[str, float]]
 
@@ -52,6 +52,13 @@ def l2_bytes() -> int:
     """L2 cache of one core; 1 MiB where the system does not say."""
     sizes = [cache["bytes"] for cache in _caches() if cache["level"] == 2]
     return max(sizes, default=1 << 20)
+
+
+def busy_s() -> float:
+    """CPU time that all CPUs have spent working, or had taken away by the hypervisor, so far."""
+    fields = (_read("/proc/stat") or "").split("\n")[0].split()[1:]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[:8])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def peaks(threads: Iterable[int]) -> Peaks:

@@ -64,8 +64,13 @@ def installed(name: str) -> bool:
 
 def environment(name: str, threads: int, isa: str) -> dict[str, str]:
     """Environment of an engine's process: threads, and AVX2 where pycnn is held to it."""
-    held = (ENGINES[name].avx2 or {}) if isa == "avx2" else {}
-    return {**os.environ, "OMP_NUM_THREADS": str(threads), **held}
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads),
+        # What inductor compiled for one instruction set computes nonsense under another.
+        "TORCHINDUCTOR_CACHE_DIR": str(prepare.FOLDER / f"inductor-{isa}"),
+        **((ENGINES[name].avx2 or {}) if isa == "avx2" else {}),
+    }
 
 
 def _pycnn() -> Open:
@@ -146,6 +151,30 @@ def _ncnn(half: bool) -> Open:
     return open_file
 
 
+def _mnn() -> Open:
+    import MNN.expr
+    import MNN.nn
+
+    def open_file(file: Path, batch: int, threads: int) -> Run:
+        config = {"backend": "CPU", "precision": "high", "numThread": threads}
+        net = MNN.nn.load_module_from_file(
+            str(file),
+            ["data"],
+            ["logits"],
+            runtime_manager=MNN.nn.create_runtime_manager((config,)),
+            shape_mutable=False,
+        )
+
+        def run(x: Array) -> Array:
+            data = MNN.expr.placeholder(list(x.shape), MNN.expr.NCHW)
+            data.write(x)
+            return np.array(MNN.expr.convert(net.forward(data), MNN.expr.NCHW).read())
+
+        return run
+
+    return open_file
+
+
 def _torch(form: str) -> Open:
     import torch
 
@@ -187,6 +216,7 @@ ENGINES = {
     "ncnn": Engine(
         "ncnn", lambda: _ncnn(half=False), prepare.NCNN, "fp16 storage, packing, arithmetic off"
     ),
+    "mnn": Engine("MNN", _mnn, prepare.MNN, "high precision"),
     "torch_eager": Engine(
         "torch", lambda: _torch("eager"), prepare.TORCH, "channels_last", avx2=_TORCH
     ),

@@ -7,6 +7,7 @@ ratio of two engines is the median over the turns of the ratio within each.
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks import machine
 from benchmarks.peers import prepare
 from benchmarks.peers.engines import ENGINES, environment
 from benchmarks.peers.worker import COMMAND, Start
@@ -83,6 +85,14 @@ class Measured:
     peak_bytes: int
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """The engines of a cell, and how many CPUs others kept busy meanwhile, on average."""
+
+    engines: dict[str, Measured]
+    others_cpus: float
+
+
 class Worker:
     """An engine's process; a context manager that ends it."""
 
@@ -119,8 +129,21 @@ class Worker:
             raise WrongResult(f"{self._engine} ended with {code} before it answered") from None
 
 
-def measure(cell: Cell, engines: Sequence[str], turns: Turns) -> dict[str, Measured]:
+def measure(cell: Cell, engines: Sequence[str], turns: Turns) -> Comparison:
     """Start every engine, compare its logits with PyTorch's, then time all in turn."""
+    clock, busy, own = time.perf_counter(), machine.busy_s(), _own_s()
+    measured = _measure(cell, engines, turns)
+    others_s = (machine.busy_s() - busy) - (_own_s() - own)
+    return Comparison(measured, max(0.0, others_s / (time.perf_counter() - clock)))
+
+
+def _own_s() -> float:
+    """CPU time of this process and of those that it has ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _measure(cell: Cell, engines: Sequence[str], turns: Turns) -> dict[str, Measured]:
     folder = prepare.folder(cell.network, {ENGINES[name].file for name in engines})
     exact = np.load(folder / prepare.LOGITS)[: cell.batch]
     workers: dict[str, Worker] = {}

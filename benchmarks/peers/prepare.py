@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parents[2] / "build" / "benchmarks" / "peers"
 INPUT, LOGITS = "input.npy", "logits.npy"
 SAFETENSORS, ONNX, OPENVINO = "weights.safetensors", "net.onnx", "openvino.xml"
-NCNN, TORCH, TORCHSCRIPT = "net.ncnn.param", "torch.pt", "torchscript.pt"
+NCNN, MNN, TORCH, TORCHSCRIPT = "net.ncnn.param", "net.mnn", "torch.pt", "torchscript.pt"
 MAX_BATCH = 16
 
 
@@ -32,7 +32,8 @@ def folder(network: str, files: Iterable[str]) -> Path:
     path = FOLDER / network
     missing = [name for name in (*files, LOGITS) if not (path / name).exists()]
     if missing:
-        subprocess.run([sys.executable, "-m", __spec__.name, network, *missing], check=True)
+        command = [sys.executable, "-m", __spec__.name, network, *missing]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # the converters talk
     return path
 
 
@@ -65,6 +66,8 @@ def prepare(network: str, files: Iterable[str]) -> None:
         _torchscript(inference, path / TORCHSCRIPT)
     if NCNN in files:
         _ncnn(inference, path / NCNN)
+    if MNN in files:
+        _mnn(inference, path / MNN)
     if TORCH in files:
         torch.save(inference.to(memory_format=torch.channels_last), path / TORCH)
 
@@ -113,6 +116,16 @@ def _ncnn(net: Inference, path: Path) -> None:
             command.append(f"{kind}={Path(scratch, kind)}")
         command += [f"ncnnbin={path.with_suffix('.bin')}", f"ncnnparam={path}"]
         subprocess.run(command, check=True, capture_output=True)
+
+
+def _mnn(net: Inference, path: Path) -> None:
+    import _tools  # MNN's converter; its command-line tools would install packages and call home
+
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        onnx = Path(scratch, ONNX)
+        _onnx(net, onnx)
+        arguments = ["--modelFile", str(onnx), "--MNNModel", str(path), "--bizCode", "pycnn"]
+        _tools.mnnconvert(["mnnconvert", "-f", "ONNX", *arguments])
 
 
 if __name__ == "__main__":

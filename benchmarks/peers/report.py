@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.markdown import table
 from benchmarks.peers.engines import ENGINES
-from benchmarks.peers.harness import FLOAT32, NETWORKS, Cell, Measured, Turns
+from benchmarks.peers.harness import FLOAT32, NETWORKS, Cell, Comparison, Turns
 
 # pycnn's time over the best peer's: at most this, at batch 1 and at batch 16.
 TARGETS = {
@@ -32,10 +32,12 @@ START_TARGET = 0.6  # load and first run, over the fastest peer's
 MEMORY_TARGETS = {"vgg16": 1.05, "vgg19": 1.05}  # peak memory, over the leanest peer's
 MEMORY_TARGET = 0.9
 
+DISTURBED = 0.1  # CPUs that others kept busy
+
 Entry = dict[str, Any]  # a cell and what was found, as it is stored
 
 
-def entry(cell: Cell, turns: Turns, measured: dict[str, Measured], commit: str | None) -> Entry:
+def entry(cell: Cell, turns: Turns, comparison: Comparison, commit: str | None) -> Entry:
     """What is stored of a cell."""
     found = {
         **asdict(cell),
@@ -43,7 +45,7 @@ def entry(cell: Cell, turns: Turns, measured: dict[str, Measured], commit: str |
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "turns": asdict(turns),
         "target": TARGETS.get(cell.network, {}).get(cell.batch),
-        "engines": {name: asdict(m) for name, m in measured.items()},
+        **asdict(comparison),
     }
     return {**found, **_compared(found["engines"])}
 
@@ -57,7 +59,8 @@ def read(path: Path) -> list[Entry]:
 
 
 def has(entries: Sequence[Entry], cell: Cell) -> bool:
-    return any(_key(e) == _key(asdict(cell)) for e in entries)
+    """Whether the cell is there, measured while nobody else was busy."""
+    return any(_key(e) == _key(asdict(cell)) and e["others_cpus"] <= DISTURBED for e in entries)
 
 
 def put(entries: Sequence[Entry], new: Entry) -> list[Entry]:
@@ -98,6 +101,8 @@ def _ratio(own: dict[str, Any], other: dict[str, Any], key: str) -> float:
 def lines(found: Entry) -> str:
     """A cell, an engine to a line."""
     text = [f"{found['network']}, batch {found['batch']}, threads {found['threads']}"]
+    if found["others_cpus"] > DISTURBED:
+        text[0] += f"; others kept {found['others_cpus']:.1f} CPUs busy"
     for name, m in found["engines"].items():
         t = m["times"]
         text.append(
@@ -120,6 +125,7 @@ COLUMNS = {  # of the tables: the form of PyTorch that is fastest in a cell stan
     "ONNX Runtime": ("onnxruntime",),
     "OpenVINO": ("openvino",),
     "ncnn": ("ncnn",),
+    "MNN": ("mnn",),
     "PyTorch": ("torch_eager", "torch_frozen", "torch_inductor"),
 }
 PEER_NAMES = {name: column for column, names in COLUMNS.items() for name in names}
@@ -166,7 +172,7 @@ def _method(one: Entry, commits: str) -> list[str]:
     turns = one["turns"]
     held = [name for name, engine in ENGINES.items() if engine.avx2]
     avx2 = [
-        "pycnn runs with PYCNN_CPU_ISA=avx2. Held to AVX2 with it: "
+        "pycnn runs with PYCNN_CPU_ISA=avx2. Of these the convolutions are held to AVX2 too: "
         f"{', '.join(held)}. The others have no such switch and use AVX-512."
     ]
     return [
@@ -175,7 +181,8 @@ def _method(one: Entry, commits: str) -> list[str]:
         f"{turns['turn_s']} s each, {turns['pause_s']} s of rest before each, its first run not",
         "counted. The best peer is the float32 engine with the smallest median; the ratio is",
         "pycnn's time over its own, the median over the turns of the ratio within a turn; below 1",
-        "pycnn is ahead. Settings: "
+        "pycnn is ahead. ! marks what was measured while others kept more than "
+        f"{DISTURBED} CPUs busy. Settings: "
         + "; ".join(f"{name}: {ENGINES[name].settings}" for name in ENGINES if name != "pycnn")
         + ".",
         *(avx2 if one["isa"] == "avx2" else []),
@@ -214,7 +221,8 @@ def _times(entries: Sequence[Entry]) -> list[str]:
         return f"{_ms(t['median_ms'])} / {_ms(t['p90_ms'])} / {_ms(t['min_ms'])}{form}"
 
     rows = [
-        (*_cell(e), text(e, ("pycnn",)), *(text(e, names) for names in COLUMNS.values()))
+        (*_cell(e)[:2], _cell(e)[2] + (" !" if e["others_cpus"] > DISTURBED else ""))
+        + (text(e, ("pycnn",)), *(text(e, names) for names in COLUMNS.values()))
         + (
             PEER_NAMES.get(e.get("best_peer"), "-"),
             _two(e.get("ratio")),
