@@ -130,8 +130,10 @@ def _ops(args: argparse.Namespace) -> int:
 
 
 def _peers(args: argparse.Namespace) -> int:
-    from benchmarks.peers import engines, harness, report
+    from benchmarks.peers import engines, harness, prepare, report
 
+    if max(args.batch) > prepare.MAX_BATCH:
+        return _misuse(f"the batch may be {prepare.MAX_BATCH} at most, got {max(args.batch)}")
     installed = [name for name in engines.ENGINES if engines.installed(name)]
     missing = [name for name in engines.ENGINES if name not in installed]
     if missing:

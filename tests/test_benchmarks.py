@@ -145,4 +145,5 @@ def test_winograds_products() -> None:
 def test_unknown_names_are_refused() -> None:
     assert run("-m", "benchmarks", "peers", "--networks", "lenet6", "--quick").returncode == 2
     assert run("-m", "benchmarks", "peers", "--engines", "caffe", "--quick").returncode == 2
+    assert run("-m", "benchmarks", "peers", "--batch", "17", "--quick").returncode == 2
     assert run("-m", "benchmarks", "ops", "--op", "conv3d", "--quick").returncode == 2
