@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     peers.add_argument("--networks", type=_list, metavar="A,B", help="default: all of the papers")
     peers.add_argument("--engines", type=_list, metavar="A,B", help="default: all installed")
     peers.add_argument("--batch", type=_numbers, default=[1, 16], metavar="1,16")
-    peers.add_argument("--turns", type=int, default=5, help="turns of each engine")
+    peers.add_argument("--turns", type=int, default=3, help="turns of each engine")
     peers.add_argument("--starts", type=int, default=3, help="fresh processes of each engine")
     peers.add_argument("--resume", action="store_true", help="leave what the file has undisturbed")
     peers.set_defaults(command=_peers)

@@ -145,13 +145,14 @@ def _caches() -> list[dict[str, Any]]:
 
 
 def _commit() -> str | None:
-    """Short hash of the checkout, "+" behind it where files differ; None without any commit."""
+    """Short hash of the checkout, with "+" where more than results differs; None without any."""
     try:
         git = ["git", "-C", str(ROOT)]
         done = subprocess.run(
             [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True
         )
-        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True)
+        status = [*git, "status", "--porcelain", "--", ".", ":!benchmarks/results"]
+        changed = subprocess.run(status, capture_output=True, text=True)
     except OSError:
         return None
     if done.returncode != 0:

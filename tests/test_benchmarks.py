@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import layers
-from benchmarks.peers import engines, report
+from benchmarks.peers import engines, prepare, report
 from benchmarks.peers.engines import ENGINES
 from benchmarks.peers.harness import Cell, Comparison, Measured, Turns
 from benchmarks.timing import Times
@@ -121,6 +121,27 @@ def test_a_cell_that_is_measured_again_replaces_itself() -> None:
     assert report.has(entries, cells[0])
     assert not report.has(entries, Cell("vgg16", 1, 1, "avx512"))
     assert not report.has([entry(cells[0], "busy", others_cpus=1.5)], cells[0])
+
+
+def test_files_are_made_anew_when_their_makers_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def make(command: list[str], **_: object) -> None:
+        asked.append(command[-2:])
+        for name in command[-2:]:
+            (tmp_path / "lenet5" / name).write_text("made")
+
+    monkeypatch.setattr(prepare, "FOLDER", tmp_path)
+    monkeypatch.setattr(prepare.subprocess, "run", make)
+    files = [prepare.ONNX, prepare.LOGITS]
+    for _ in range(2):
+        assert prepare.folder("lenet5", [prepare.ONNX]) == tmp_path / "lenet5"
+    assert asked == [files]
+    monkeypatch.setattr(prepare, "_made_by", lambda: "other makers")
+    prepare.folder("lenet5", [prepare.ONNX])
+    assert asked == [files, files]
 
 
 def test_layers(tmp_path: Path) -> None:

@@ -49,10 +49,10 @@ class WrongResult(Exception):
 class Turns:
     """How often each engine has its turn, its rest before, and how long it runs.
 
-    `starts` fresh processes of each engine show what loading takes; the last one stays.
+    At batch 1 `starts` fresh processes of each engine show what loading takes; the last one stays.
     """
 
-    count: int = 5
+    count: int = 3
     pause_s: float = 0.2
     turn_s: float = 0.4
     starts: int = 3
@@ -150,7 +150,7 @@ def _measure(cell: Cell, engines: Sequence[str], turns: Turns) -> dict[str, Meas
     starts: dict[str, list[Start]] = {name: [] for name in engines}
     seconds: dict[str, list[list[float]]] = {name: [] for name in engines}
     try:
-        for _ in range(turns.starts):
+        for _ in range(turns.starts if cell.batch == 1 else 1):
             for name in engines:
                 if name in workers:
                     workers.pop(name).close()

@@ -22,7 +22,8 @@ import numpy as np
 if TYPE_CHECKING:
     from benchmarks.peers.definitions import Inference, Net
 
-FOLDER = Path(__file__).resolve().parents[2] / "build" / "benchmarks" / "peers"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "build" / "benchmarks" / "peers"
 INPUT, LOGITS = "input.npy", "logits.npy"
 SAFETENSORS, ONNX, OPENVINO = "weights.safetensors", "net.onnx", "openvino.xml"
 NCNN, MNN, TORCH, TORCHSCRIPT = "net.ncnn.param", "net.mnn", "torch.pt", "torchscript.pt"
@@ -46,7 +47,7 @@ def folder(network: str, files: Iterable[str]) -> Path:
 
 def _made_by() -> str:
     """Changes with whatever makes the files."""
-    here, tests = Path(__file__).parent, FOLDER.parents[2] / "tests"
+    here, tests = Path(__file__).parent, ROOT / "tests"
     own = [here / name for name in ("definitions.py", "onnx_file.py", "prepare.py")]
     sources = [*own, tests / "alive.py", tests / "torch_networks.py"]
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
