@@ -48,14 +48,18 @@ $(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	$(call install,['project']['optional-dependencies']['dev'])
 
+$(VENV)/.bench: $(VENV)/.made pyproject.toml constraints.txt
+	$(call install,['project']['optional-dependencies']['bench'])
+
 $(VENV)/.core: $(VENV)/.build-tools $(BUILD_FILES)
 	@echo "Building the extension; the first time takes a minute or two"
 	@$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: core setup
+.PHONY: core setup setup-bench
 core: $(VENV)/.core  ## build the extension and install pycnn, editable, into .venv
 setup: core $(VENV)/.test $(VENV)/.dev  ## core, and what tests and lint need
+setup-bench: core $(VENV)/.bench  ## core, and the runtimes that `python -m benchmarks peers` compares with
 
 # --- running ---
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks ops|models|peak`, from the repository root; see docs/performance.md."""
+"""`python -m benchmarks COMMAND`, from the repository root; see docs/performance.md."""
 
 from __future__ import annotations
 
@@ -40,19 +40,35 @@ def _parser() -> argparse.ArgumentParser:
     ops.add_argument("--rotate-mib", type=float, help="memory to go round in; default 2 x L2")
     ops.set_defaults(command=_ops)
 
-    models = commands.add_parser("models", help="networks, beside PyTorch")
-    models.add_argument("networks", nargs="*", help="default: a choice, see models.py")
-    models.add_argument("--batch", type=_numbers, default=[1, 16], metavar="1,16")
-    models.add_argument("--turns", type=int, default=7, help="turns of each engine")
-    models.add_argument("--pause-s", type=float, default=0.2, help="rest before each turn")
-    models.add_argument("--turn-s", type=float, default=0.5, help="seconds of runs in a turn")
-    models.set_defaults(command=_models)
+    peers = commands.add_parser("peers", help="networks, beside the other runtimes")
+    peers.add_argument("--networks", type=_list, metavar="A,B", help="default: all of the papers")
+    peers.add_argument("--engines", type=_list, metavar="A,B", help="default: all installed")
+    peers.add_argument("--batch", type=_numbers, default=[1, 16], metavar="1,16")
+    peers.add_argument("--turns", type=int, default=3, help="turns of each engine")
+    peers.add_argument("--starts", type=int, default=3, help="fresh processes of each engine")
+    peers.add_argument("--resume", action="store_true", help="leave what the file has undisturbed")
+    peers.set_defaults(command=_peers)
+
+    layers = commands.add_parser("layers", help="each layer in its network, beside its limit")
+    layers.add_argument("--networks", type=_list, metavar="A,B", help="default: all of the papers")
+    layers.add_argument("--batch", type=_numbers, default=[1, 16], metavar="1,16")
+    layers.add_argument("--runs", type=int, default=15)
+    layers.set_defaults(command=_layers)
+
+    counting = commands.add_parser("instructions", help="of each kernel, beside the stored ones")
+    counting.add_argument("--store", action="store_true", help="these are to be kept from now on")
+    counting.set_defaults(command=_instructions)
+
+    chart = commands.add_parser("chart", help="draw what peers found; print the README's table")
+    chart.add_argument("--json", type=Path, default=RESULTS / "peers.json")
+    chart.add_argument("--png", type=Path, default=machine.ROOT / "docs" / "speed.png")
+    chart.set_defaults(command=_chart)
 
     default_threads = sorted({1, _core.default_num_threads()})
-    for each in (peak, ops, models):
+    for each in (peak, ops, peers, layers):
         each.add_argument("--threads", type=_numbers, default=default_threads, metavar="1,2")
         each.add_argument("--json", type=Path, help="write here, and Markdown beside it")
-    for each in (ops, models):
+    for each in (ops, peers):
         each.add_argument("--quick", action="store_true", help="as short as can be: does it run?")
     return parser
 
@@ -113,28 +129,98 @@ def _ops(args: argparse.Namespace) -> int:
     return 0
 
 
-def _models(args: argparse.Namespace) -> int:
-    from benchmarks import models
+def _peers(args: argparse.Namespace) -> int:
+    from benchmarks.peers import engines, harness, prepare, report
+
+    if max(args.batch) > prepare.MAX_BATCH:
+        return _misuse(f"the batch may be {prepare.MAX_BATCH} at most, got {max(args.batch)}")
+    installed = [name for name in engines.ENGINES if engines.installed(name)]
+    missing = [name for name in engines.ENGINES if name not in installed]
+    if missing:
+        print(f"benchmarks: not installed, see [bench]: {', '.join(missing)}", file=sys.stderr)
+    for asked, known in ((args.networks, harness.NETWORKS), (args.engines, installed)):
+        unknown = set(asked or ()) - set(known)
+        if unknown:
+            return _misuse(f"there is no {', '.join(unknown)}; there are {', '.join(known)}")
+    isa, best_isa = _core.active_isa(), _core.available_isas()[-1]
+    # Held to AVX2 OpenVINO still takes this machine for one with bfloat16, and finds no kernel.
+    usual = [name for name in installed if isa != "avx2" or engines.ENGINES[name].float32]
+    turns = harness.Turns(count=args.turns, starts=args.starts)
+    if args.quick:
+        turns = harness.Turns(count=2, pause_s=0.0, turn_s=0.0, starts=1)
+    whole = not (args.networks or args.engines or args.quick)
+    default = RESULTS / ("peers.json" if isa == best_isa else f"peers_{isa}.json")
+    path = args.json or (default if whole else None)
 
     described, peaks = machine.describe(), _peaks_or_none(args.threads)
-    turns = models.Turns(args.turns, args.pause_s, args.turn_s)
-    if args.quick:
-        turns = models.Turns(2, 0.0, 0.0)
-    results: list[models.Result] = []
-    print(models.HEAD)
+    entries = report.read(path) if path else []
+    for network in args.networks or harness.NETWORKS:
+        for batch in args.batch:
+            for threads in args.threads:
+                cell = harness.Cell(network, batch, threads, isa)
+                if args.resume and report.has(entries, cell):
+                    continue
+                try:
+                    comparison = harness.measure(cell, args.engines or usual, turns)
+                except harness.WrongResult as error:
+                    print(f"benchmarks: {error}", file=sys.stderr)
+                    return 1
+                entry = report.entry(cell, turns, comparison, described["commit"])
+                print(report.lines(entry), flush=True)
+                entries = report.put(entries, entry)
+                found = {"machine": described, "peaks": peaks, "entries": entries}
+                text = report.markdown(entries, machine.heading(described, peaks))
+                _write(path, found, text)
+    return 0
+
+
+def _layers(args: argparse.Namespace) -> int:
+    from benchmarks import layers
+    from benchmarks.peers.harness import NETWORKS
+
+    unknown = set(args.networks or ()) - set(NETWORKS)
+    if unknown:
+        return _misuse(f"there is no {', '.join(unknown)}; there are {', '.join(NETWORKS)}")
+    described, peaks = machine.describe(), machine.peaks(args.threads)
+    results: list[layers.Network] = []
+    for network in args.networks or NETWORKS:
+        for batch in args.batch:
+            for threads in args.threads:
+                found = layers.measure(network, batch, threads, peaks[threads], args.runs)
+                results.append(found)
+                print(layers.line(found), flush=True)
+    found_all = {"machine": described, "peaks": peaks, "results": layers.as_json(results)}
+    text = layers.markdown(results, machine.heading(described, peaks))
+    _write(args.json or (None if args.networks else RESULTS / "layers.json"), found_all, text)
+    return 0
+
+
+def _instructions(args: argparse.Namespace) -> int:
+    from benchmarks import instructions
+
     try:
-        for network in args.networks or models.NETWORKS:
-            for batch in args.batch:
-                for threads in args.threads:
-                    results.append(models.measure(network, batch, threads, turns))
-                    print(models.line(results[-1]), flush=True)
-    except (models.WrongResult, models.UnknownNetwork) as error:
-        print(f"benchmarks: {error}", file=sys.stderr)
-        return 1
-    whole = not (args.networks or args.quick)
-    found = {"machine": described, "peaks": peaks, "results": models.as_json(results)}
-    text = models.markdown(results, machine.heading(described, peaks), turns)
-    _write(args.json or (RESULTS / "models.json" if whole else None), found, text)
+        counts = instructions.count()
+    except instructions.CannotCount as error:
+        return _misuse(str(error))
+    before = instructions.stored()["counts"] if instructions.STORED.exists() else {}
+    for name, now in counts.items():
+        change = f"{now / before[name] - 1:+8.1%}" if name in before else "     new"
+        print(f"{name:<28}{now:>14,}{change}")
+    if args.store:
+        instructions.store(counts)
+    return 0
+
+
+def _chart(args: argparse.Namespace) -> int:
+    from benchmarks.peers import chart, report
+
+    entries = [e for e in report.read(args.json) if "ratio" in e]
+    if not entries:
+        return _misuse(f"{args.json} compares pycnn with nothing")
+    threads = max(e["threads"] for e in entries)
+    entries = [e for e in entries if e["threads"] == threads]
+    chart.draw(entries, args.png)
+    print(chart.readme_table(entries))
     return 0
 
 

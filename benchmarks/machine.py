@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PEAK_SOURCE = Path(__file__).with_name("peak.cpp")
 PEAK_FLAGS = ("-O3", "-march=native", "-std=c++17", "-pthread", "-ffp-contract=fast")
 
+DISTRIBUTIONS = ("pycnn", "numpy", "torch", "onnxruntime", "openvino", "ncnn", "MNN")
+
 Peaks = dict[int, dict[str, float]]
 
 
@@ -41,9 +43,7 @@ def describe() -> dict[str, Any]:
         "commit": _commit(),
         "versions": {
             "python": platform.python_version(),
-            **{
-                name: version for name in ("pycnn", "numpy", "torch") if (version := _version(name))
-            },
+            **{name: version for name in DISTRIBUTIONS if (version := _version(name))},
         },
     }
 
@@ -52,6 +52,13 @@ def l2_bytes() -> int:
     """L2 cache of one core; 1 MiB where the system does not say."""
     sizes = [cache["bytes"] for cache in _caches() if cache["level"] == 2]
     return max(sizes, default=1 << 20)
+
+
+def busy_s() -> float:
+    """CPU time that all CPUs have spent working, or had taken away by the hypervisor, so far."""
+    fields = (_read("/proc/stat") or "").split("\n")[0].split()[1:]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[:8])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def peaks(threads: Iterable[int]) -> Peaks:
@@ -138,13 +145,14 @@ def _caches() -> list[dict[str, Any]]:
 
 
 def _commit() -> str | None:
-    """Short hash of the checkout, "+" behind it where files differ; None without any commit."""
+    """Short hash of the checkout, with "+" where more than results differs; None without any."""
     try:
         git = ["git", "-C", str(ROOT)]
         done = subprocess.run(
             [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True
         )
-        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True)
+        status = [*git, "status", "--porcelain", "--", ".", ":!benchmarks/results"]
+        changed = subprocess.run(status, capture_output=True, text=True)
     except OSError:
         return None
     if done.returncode != 0:

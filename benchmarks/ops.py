@@ -27,6 +27,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks import machine
+from benchmarks.markdown import table
 from benchmarks.timing import Times, repeat, seconds_of, summarize
 from pycnn import _core
 from pycnn.errors import ShapeError, UnsupportedError
@@ -464,7 +465,7 @@ def markdown(results: Sequence[Result], heading: str, far: int = 25) -> str:
     """Summary by op, by network, and the layers furthest from their roof."""
     text = ["# Ops", "", heading, "", *_paragraph(), ""]
     text += ["## By op: every shape once, the algorithm that `auto` takes", ""]
-    text += _table(
+    text += table(
         ("op", "isa", "threads", "shapes", "ms", "GFLOP/s", "GB/s", "share of the roof"),
         _by_op(results),
     )
@@ -475,12 +476,12 @@ def markdown(results: Sequence[Result], heading: str, far: int = 25) -> str:
     chosen = [r for r in chosen if r.threads == most]
     text += ["", f"## By network: ms of its layers, batch 1, {most} threads", ""]
     tables = ("conv2d", "linear", "pool2d", "lrn")
-    text += _table(("network", "isa", *tables, "sum", "roof"), _by_network(chosen, tables))
+    text += table(("network", "isa", *tables, "sum", "roof"), _by_network(chosen, tables))
     lost = [r for r in chosen if r.roof_ms is not None and r.op not in ("add", "concat")]
     lost.sort(key=lambda r: (r.roof_ms or 0.0) - r.times.median_ms)
     text += ["", f"## The {min(far, len(lost))} layers that lose most against their roof", ""]
     text += [f"One use, {most} threads.", ""]
-    text += _table(
+    text += table(
         ("op", "layer", "geometry", "networks", "algorithm", "isa")
         + ("ms", "GFLOP/s", "GB/s", "share", "lost ms"),
         [
@@ -531,12 +532,4 @@ def _by_network(results: Sequence[Result], tables: Sequence[str]) -> list[tuple[
         + tuple(f"{row[table]:.2f}" for table in tables)
         + (f"{sum(row[table] for table in tables):.2f}", f"{row['roof']:.2f}")
         for (network, isa), row in sums.items()
-    ]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [
-        f"| {' | '.join(head)} |",
-        f"|{'---|' * len(head)}",
-        *(f"| {' | '.join(row)} |" for row in rows),
     ]

@@ -25,19 +25,35 @@ class Plan:
     ----------
     outputs
         Public name -> shape as the user sees it: ``(N, C)`` for vectors, else ``(N, C, H, W)``.
+    graph
+        What was compiled; its nodes name the steps of the program.
     """
 
     program: _core.Program
     inputs: dict[str, Shape]
     outputs: dict[str, tuple[int, ...]]
+    graph: Graph
 
     def run(
         self, inputs: Sequence[Array], threads: int, poison: int | None = None
     ) -> dict[str, Array]:
         """Run on C-contiguous float32 arrays in the order of `inputs`; new arrays come out."""
-        outputs = {name: np.empty(shape, np.float32) for name, shape in self.outputs.items()}
+        outputs = self._new_outputs()
         self.program.run(list(inputs), list(outputs.values()), threads, poison)
         return outputs
+
+    def profile(self, inputs: Sequence[Array], threads: int) -> list[tuple[str, float]]:
+        """Run as :meth:`run` does; the seconds of each step, under the name of its node.
+
+        A step's time ends when all threads have done their part. Inputs and outputs whose layout
+        changes are steps too, under their own names.
+        """
+        outputs = list(self._new_outputs().values())
+        seconds = self.program.profile(list(inputs), outputs, threads)
+        return list(zip(self.program.names, seconds, strict=True))
+
+    def _new_outputs(self) -> dict[str, Array]:
+        return {name: np.empty(shape, np.float32) for name, shape in self.outputs.items()}
 
 
 @dataclass
@@ -177,7 +193,7 @@ def compile_graph(
         target = plain_ref(1 + len(inputs) + i, shape)
         program.add(public, _core.layout_task(ref(name), target, isa))
         outputs[public] = shape[:2] if name in flat else shape
-    return Plan(program, dict(inputs), outputs)
+    return Plan(program, dict(inputs), outputs, graph)
 
 
 def arena_elems(graph: Graph, inputs: Mapping[str, Shape]) -> int:

@@ -8,30 +8,31 @@ namespace {
 
 using program::Program;
 
-void run(Program& self, const std::vector<py::array>& inputs, std::vector<py::array>& outputs,
-         int threads, std::optional<uint8_t> poison, const std::vector<int64_t>& input_elems,
-         const std::vector<int64_t>& output_elems) {
-    PYCNN_CHECK(inputs.size() == input_elems.size() && outputs.size() == output_elems.size(), Error,
-                "program: wrong number of inputs or outputs");
-    std::vector<const float*> in;
-    std::vector<float*> out;
-    for (size_t i = 0; i < inputs.size(); ++i) {
-        in.push_back(floats(inputs[i], input_elems[i], "input"));
-    }
-    for (size_t i = 0; i < outputs.size(); ++i) {
-        floats(outputs[i], output_elems[i], "output");
-        out.push_back(static_cast<float*>(outputs[i].mutable_data()));  // throws when read-only
-    }
-    py::gil_scoped_release release;
-    self.run(in, out, threads, poison);
-}
-
 // Keeps the sizes beside the program, so that every array is checked at each run.
 struct PyProgram {
     std::vector<int64_t> inputs, outputs;
     Program program;
     PyProgram(int64_t arena, std::vector<int64_t> in, std::vector<int64_t> out)
         : inputs(in), outputs(out), program(arena, std::move(in), std::move(out)) {}
+};
+
+// The addresses of a run's arrays, checked.
+struct Pointers {
+    std::vector<const float*> inputs;
+    std::vector<float*> outputs;
+
+    Pointers(const PyProgram& program, const std::vector<py::array>& in,
+             std::vector<py::array>& out) {
+        PYCNN_CHECK(in.size() == program.inputs.size() && out.size() == program.outputs.size(),
+                    Error, "program: wrong number of inputs or outputs");
+        for (size_t i = 0; i < in.size(); ++i) {
+            inputs.push_back(floats(in[i], program.inputs[i], "input"));
+        }
+        for (size_t i = 0; i < out.size(); ++i) {
+            floats(out[i], program.outputs[i], "output");
+            outputs.push_back(static_cast<float*>(out[i].mutable_data()));  // throws when read-only
+        }
+    }
 };
 
 }  // namespace
@@ -75,11 +76,23 @@ void bind_program(py::module_& m) {
             "run",
             [](PyProgram& self, const std::vector<py::array>& inputs,
                std::vector<py::array> outputs, int threads, std::optional<uint8_t> poison) {
-                run(self.program, inputs, outputs, threads, poison, self.inputs, self.outputs);
+                const Pointers pointers(self, inputs, outputs);
+                py::gil_scoped_release release;
+                self.program.run(pointers.inputs, pointers.outputs, threads, poison);
             },
             py::arg("inputs"), py::arg("outputs"), py::arg("threads"),
             py::arg("poison") = py::none(),
             "Runs all tasks without the GIL; writes into `outputs`.")
+        .def(
+            "profile",
+            [](PyProgram& self, const std::vector<py::array>& inputs,
+               std::vector<py::array> outputs, int threads) {
+                const Pointers pointers(self, inputs, outputs);
+                py::gil_scoped_release release;
+                return self.program.profile(pointers.inputs, pointers.outputs, threads);
+            },
+            py::arg("inputs"), py::arg("outputs"), py::arg("threads"),
+            "Runs as `run` does; gives the seconds of each task, in the order of `names`.")
         .def("trim", [](PyProgram& self) { self.program.trim(); })
         .def(
             "bytes", [](const PyProgram& self, int threads) { return self.program.bytes(threads); },

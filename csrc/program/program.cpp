@@ -89,6 +89,22 @@ void Program::add(std::string name, TaskPtr task) {
 
 void Program::run(std::span<const float* const> inputs, std::span<float* const> outputs,
                   int threads, std::optional<uint8_t> poison) {
+    execute(inputs, outputs, threads, poison, nullptr);
+}
+
+std::vector<double> Program::profile(std::span<const float* const> inputs,
+                                     std::span<float* const> outputs, int threads) {
+    std::vector<Clock::time_point> boundaries(tasks_.size() + 1);
+    execute(inputs, outputs, threads, std::nullopt, boundaries.data());
+    std::vector<double> seconds;
+    for (size_t i = 0; i < tasks_.size(); ++i) {
+        seconds.push_back(std::chrono::duration<double>(boundaries[i + 1] - boundaries[i]).count());
+    }
+    return seconds;
+}
+
+void Program::execute(std::span<const float* const> inputs, std::span<float* const> outputs,
+                      int threads, std::optional<uint8_t> poison, Clock::time_point* boundaries) {
     PYCNN_CHECK(
         inputs.size() == num_inputs_ && outputs.size() == buffer_elems_.size() - 1 - num_inputs_,
         Error, "program: got ", inputs.size(), " inputs and ", outputs.size(),
@@ -112,6 +128,7 @@ void Program::run(std::span<const float* const> inputs, std::span<float* const> 
         float* workspace = buffers[0] + buffer_elems_[0] + team.index() * workspace_elems_;
         for (size_t i = 0; i < tasks_.size(); ++i) {
             if (i > 0) team.barrier();
+            if (boundaries && team.index() == 0) boundaries[i] = Clock::now();
             const Task& task = *tasks_[i];
             const int64_t units = task.units();
             if (task.work() < kTaskWorkPerThread) {
@@ -123,6 +140,7 @@ void Program::run(std::span<const float* const> inputs, std::span<float* const> 
             if (begin < end) task.run(buffers.data(), workspace, begin, end);
         }
     });
+    if (boundaries) boundaries[tasks_.size()] = Clock::now();
 
     arenas_.give_back(std::move(arena));
 }

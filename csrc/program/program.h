@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -33,6 +34,8 @@ private:
 };
 
 class Program {
+    using Clock = std::chrono::steady_clock;
+
 public:
     // Sizes in elements. Buffer 0 is the arena, then come the inputs, then the outputs.
     Program(int64_t arena_elems, std::vector<int64_t> inputs, std::vector<int64_t> outputs);
@@ -46,6 +49,11 @@ public:
     void run(std::span<const float* const> inputs, std::span<float* const> outputs, int threads,
              std::optional<uint8_t> poison = std::nullopt);
 
+    // Runs once and returns the seconds of each task: from when every thread could begin it until
+    // every thread had ended it. They add up to the run but for the entry into the threads.
+    std::vector<double> profile(std::span<const float* const> inputs,
+                                std::span<float* const> outputs, int threads);
+
     void trim() { arenas_.clear(); }  // frees the arenas that no run uses
 
     // Of the arena and the threads' workspaces, for one run.
@@ -54,6 +62,10 @@ public:
     const std::vector<std::string>& names() const { return names_; }
 
 private:
+    // `boundaries` is null, or gets the moments at which tasks began, and the end of the last.
+    void execute(std::span<const float* const> inputs, std::span<float* const> outputs, int threads,
+                 std::optional<uint8_t> poison, Clock::time_point* boundaries);
+
     std::vector<int64_t> buffer_elems_;
     size_t num_inputs_;
     std::vector<std::string> names_;

@@ -1,0 +1,1 @@
+"""pycnn beside the other runtimes: the same networks, weights, batches and threads."""
