@@ -348,9 +348,9 @@ class Bench:
             packed = spec.pack(attrs, self.params) if spec.pack else None
             tasks.append(spec.tasks(attrs, refs, packed, target, self.isa))
         program = _core.Program(0, [buffer.size for buffer in buffers], [y.size])
-        for _ in range(rounds):
-            for task in [step for steps in tasks for step in steps]:
-                program.add(case.row["layer"], task)
+        all_tasks = [step for steps in tasks for step in steps] * rounds
+        for stage, task in enumerate(all_tasks):
+            program.add(case.row["layer"], task, stage)
 
         def run(threads: int) -> Array:
             program.run(buffers, [y], threads)

@@ -31,8 +31,10 @@ class Program:
     """
     def __init__(self, arena_elems: typing.SupportsInt | typing.SupportsIndex, input_elems: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], output_elems: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> None:
         ...
-    def add(self, name: str, task: Task) -> None:
-        ...
+    def add(self, name: str, task: Task, stage: typing.SupportsInt | typing.SupportsIndex) -> None:
+        """
+        Tasks of one stage run side by side; stages are added in ascending order.
+        """
     def bytes(self, threads: typing.SupportsInt | typing.SupportsIndex) -> int:
         """
         Of the arena and the threads' workspaces, for one run.

@@ -150,7 +150,8 @@ def compile_graph(
     graph = choose_algorithms(graph, shapes, tuning)
     layout = _Layout(graph, shapes)
     blocked_inputs = _inputs_needed_blocked(graph)
-    offset_of, arena = _place(graph, layout, blocked_inputs)
+    stages = _stages(graph, layout)
+    offset_of, arena = _place(graph, layout, blocked_inputs, stages)
 
     program = _core.Program(
         arena,
@@ -170,8 +171,8 @@ def compile_graph(
 
     for name in blocked_inputs:
         task = _core.layout_task(plain_ref(plain[name], shapes[name]), ref(name), isa)
-        program.add(name, task)
-    for node in graph.nodes:
+        program.add(name, task, -1)
+    for node in sorted(graph.nodes, key=lambda node: stages[node.name]):
         if node.name not in layout.moved:
             continue
         spec, attrs = OPS[node.op], node.attrs
@@ -185,13 +186,13 @@ def compile_graph(
         ]
         weights = packed(node) if spec.pack else None
         for task in spec.tasks(attrs, sources, weights, ref(node.name), isa):
-            program.add(node.name, task)
+            program.add(node.name, task, stages[node.name])
     outputs: dict[str, tuple[int, ...]] = {}
     flat = vectors(graph)
     for i, (public, name) in enumerate(graph.outputs.items()):
         shape = shapes[name]
         target = plain_ref(1 + len(inputs) + i, shape)
-        program.add(public, _core.layout_task(ref(name), target, isa))
+        program.add(public, _core.layout_task(ref(name), target, isa), _last(stages))
         outputs[public] = shape[:2] if name in flat else shape
     return Plan(program, dict(inputs), outputs, graph)
 
@@ -199,7 +200,7 @@ def compile_graph(
 def arena_elems(graph: Graph, inputs: Mapping[str, Shape]) -> int:
     """Elements of the arena that :func:`compile_graph` would plan, without compiling."""
     layout = _Layout(graph, graph.shapes(inputs))
-    return _place(graph, layout, _inputs_needed_blocked(graph))[1]
+    return _place(graph, layout, _inputs_needed_blocked(graph), _stages(graph, layout))[1]
 
 
 def workspace_elems(graph: Graph, shapes: Mapping[str, Shape]) -> int:
@@ -235,12 +236,35 @@ def _inputs_needed_blocked(graph: Graph) -> list[str]:
     return [name for name in graph.inputs if name in needed]
 
 
+def _stages(graph: Graph, layout: _Layout) -> dict[str, int]:
+    """Node -> stage: one after the last of its inputs.
+
+    So the branches of an inception module or a projection shortcut run side by side. A node that
+    moves nothing stays in the stage of its inputs. Inputs are converted in stage -1.
+    """
+    stages: dict[str, int] = {}
+    for node in graph.nodes:
+        after = max((stages.get(name, -1) for name in node.inputs), default=-1)
+        in_place = layout.in_place.get(node.name, ())
+        works = node.name in layout.moved and len(in_place) < len(node.inputs)
+        stages[node.name] = after + works
+    return stages
+
+
+def _last(stages: Mapping[str, int]) -> int:
+    """The stage in which outputs are converted."""
+    return max(stages.values(), default=-1) + 1
+
+
 def _place(
-    graph: Graph, layout: _Layout, blocked_inputs: Sequence[str]
+    graph: Graph,
+    layout: _Layout,
+    blocked_inputs: Sequence[str],
+    stages: Mapping[str, int],
 ) -> tuple[dict[str, int], int]:
     """Offset of each buffer of the arena, and the arena's size, in elements.
 
-    Step i is node i; step -1 converts inputs, step len(nodes) converts outputs.
+    Buffers live by stages: what one task of a stage reads last, no other one of it overwrites.
     """
     spans: dict[str, tuple[int, int]] = {}
 
@@ -251,13 +275,13 @@ def _place(
 
     for name in blocked_inputs:
         touch(name, -1)
-    for step, node in enumerate(graph.nodes):
-        touch(node.name, step)
+    for node in graph.nodes:
+        touch(node.name, stages[node.name])
         for name in node.inputs:
             if name not in graph.inputs or name in blocked_inputs:
-                touch(name, step)
+                touch(name, stages[node.name])
     for name in graph.outputs.values():
-        touch(name, len(graph.nodes))
+        touch(name, _last(stages))
     offsets, arena = plan(
         [Lifetime(_core.storage_elems(layout.shapes[name]), *span) for name, span in spans.items()]
     )

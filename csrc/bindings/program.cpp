@@ -68,10 +68,11 @@ void bind_program(py::module_& m) {
              py::arg("arena_elems"), py::arg("input_elems"), py::arg("output_elems"))
         .def(
             "add",
-            [](PyProgram& self, std::string name, TaskPtr task) {
-                self.program.add(std::move(name), std::move(task));
+            [](PyProgram& self, std::string name, TaskPtr task, int stage) {
+                self.program.add(std::move(name), std::move(task), stage);
             },
-            py::arg("name"), py::arg("task"))
+            py::arg("name"), py::arg("task"), py::arg("stage"),
+            "Tasks of one stage run side by side; stages are added in ascending order.")
         .def(
             "run",
             [](PyProgram& self, const std::vector<py::array>& inputs,

@@ -94,9 +94,9 @@ Cost direct_cost(const Shape& out, const Shape& weight) {
     return {weights * out.h * out.w / kMacsPerCycle, 4 * weights};
 }
 
+constexpr double kMacsPerWinogradCycle = 2 * 16 * 0.95;
 Cost winograd_cost(const WinogradForm& form, int64_t groups, const Shape& out,
                    const Shape& weight) {
-    constexpr double kMacsPerCycle = 2 * 16 * 0.95;
     constexpr double kInputCycles = 9, kOutputCycles = 8;  // a point of a tile, 16 channels, 1 core
     const double points = form.products() * form.products();
     const double tiles = divide_round_up(out.h, form.output) * divide_round_up(out.w, form.output);
@@ -105,7 +105,7 @@ Cost winograd_cost(const WinogradForm& form, int64_t groups, const Shape& out,
     const double out_blocks = divide_round_up(weight.n, kChannelBlock);
     // Where all tiles are one block each core transforms the whole input.
     const double input_cores = tiles <= kTilesPerBlock ? 1 : 2;
-    return {weights * tiles / kMacsPerCycle +
+    return {weights * tiles / kMacsPerWinogradCycle +
                 points * tiles *
                     (in_blocks * kInputCycles / input_cores + out_blocks * kOutputCycles / 2),
             4 * weights};
@@ -325,7 +325,13 @@ TaskPtr conv2d_task(const Conv2dParams& params, const TensorRef& x, PackedConv2d
         kernel = algorithm == Conv2dAlgorithm::kDirect ? kernels.direct : kernels.gemm;
     }
     const int64_t workspace = conv2d_workspace_elems(params, x.view.shape, weight);
-    const int64_t work = storage_elems(out, Layout::kNchw) * weight.c * weight.h * weight.w;
+    // Multiplications that are done, so that tasks of one stage can be weighed against each other.
+    const int64_t work = is_winograd(algorithm)
+                             ? static_cast<int64_t>(out.n * kMacsPerWinogradCycle *
+                                                    winograd_cost(conv2d_info(algorithm).winograd,
+                                                                  params.groups, out, weight)
+                                                        .compute)
+                             : storage_elems(out, Layout::kNchw) * weight.c * weight.h * weight.w;
     auto task = std::make_unique<OpTask<Conv2dArgs>>(kernel, std::move(args), units, work);
     task->bind(&Conv2dArgs::x, x).bind(&Conv2dArgs::y, y);
     if (residual) task->bind(&Conv2dArgs::residual, *residual);

@@ -1,19 +1,20 @@
 #include "program/program.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <unistd.h>
+#include <utility>
 
 #include "core/error.h"
-#include "core/thread_pool.h"
 
 namespace pycnn::program {
 namespace {
 
 // Below this many multiply-adds waking a second thread costs more than it saves: a whole program,
-// and one task of a program that runs on several.
+// and one stage of a program that runs on several.
 constexpr int64_t kProgramWorkPerThread = 500'000;
-constexpr int64_t kTaskWorkPerThread = 20'000;
+constexpr int64_t kStageWorkPerThread = 20'000;
 
 // One past the last element that the view touches.
 int64_t extent(const TensorView& view) {
@@ -71,7 +72,7 @@ Program::Program(int64_t arena_elems, std::vector<int64_t> inputs, std::vector<i
     buffer_elems_.insert(buffer_elems_.end(), outputs.begin(), outputs.end());
 }
 
-void Program::add(std::string name, TaskPtr task) {
+void Program::add(std::string name, TaskPtr task, int stage) {
     for (const TensorRef& ref : task->tensors()) {
         const int64_t buffers = static_cast<int64_t>(buffer_elems_.size());
         PYCNN_CHECK(ref.buffer >= 0 && ref.buffer < buffers, Error, "program: step '", name,
@@ -81,6 +82,13 @@ void Program::add(std::string name, TaskPtr task) {
                     name, "' uses elements up to ", end, " of buffer ", ref.buffer, ", which has ",
                     buffer_elems_[ref.buffer]);
     }
+    PYCNN_CHECK(stages_.empty() || stages_.back().number <= stage, Error, "program: step '", name,
+                "' of stage ", stage, " comes after stage ", stages_.back().number);
+    if (stages_.empty() || stages_.back().number != stage) {
+        stages_.push_back({stage, tasks_.size(), tasks_.size(), 0});
+    }
+    ++stages_.back().end;
+    stages_.back().work += task->work();
     work_ += task->work();
     workspace_elems_ = std::max(workspace_elems_, task->workspace_elems());
     names_.push_back(std::move(name));
@@ -101,6 +109,30 @@ std::vector<double> Program::profile(std::span<const float* const> inputs,
         seconds.push_back(std::chrono::duration<double>(boundaries[i + 1] - boundaries[i]).count());
     }
     return seconds;
+}
+
+// The tasks' work laid end to end, a thread's share of it is one piece: of most tasks all or
+// nothing.
+void Program::run_stage(const Stage& stage, const Team& team, float* const* buffers,
+                        float* workspace) const {
+    const bool alone = stage.work < kStageWorkPerThread;
+    if (alone && team.index() > 0) return;
+    const double threads = alone ? 1 : team.size();
+    const double begin = stage.work * team.index() / threads;
+    const double end = stage.work * (team.index() + 1) / threads;
+    double before = 0;
+    for (size_t i = stage.begin; i < stage.end; ++i) {
+        const Task& task = *tasks_[i];
+        const auto unit_at = [&](double work) {
+            const double share = (work - before) / std::max<double>(task.work(), 1);
+            return std::llround(std::clamp(share, 0.0, 1.0) * task.units());
+        };
+        // The last thread takes what is left, whatever the rounding.
+        const int64_t first = team.index() == 0 ? 0 : unit_at(begin);
+        const int64_t last = alone || team.index() == team.size() - 1 ? task.units() : unit_at(end);
+        if (first < last) task.run(buffers, workspace, first, last);
+        before += task.work();
+    }
 }
 
 void Program::execute(std::span<const float* const> inputs, std::span<float* const> outputs,
@@ -126,18 +158,19 @@ void Program::execute(std::span<const float* const> inputs, std::span<float* con
 
     run_team(team_size, [&](Team& team) {
         float* workspace = buffers[0] + buffer_elems_[0] + team.index() * workspace_elems_;
-        for (size_t i = 0; i < tasks_.size(); ++i) {
-            if (i > 0) team.barrier();
-            if (boundaries && team.index() == 0) boundaries[i] = Clock::now();
-            const Task& task = *tasks_[i];
-            const int64_t units = task.units();
-            if (task.work() < kTaskWorkPerThread) {
-                if (team.index() == 0) task.run(buffers.data(), workspace, 0, units);
+        bool first = true;
+        for (const Stage& stage : stages_) {
+            if (!boundaries) {
+                if (!std::exchange(first, false)) team.barrier();
+                run_stage(stage, team, buffers.data(), workspace);
                 continue;
             }
-            const int64_t begin = units * team.index() / team.size();
-            const int64_t end = units * (team.index() + 1) / team.size();
-            if (begin < end) task.run(buffers.data(), workspace, begin, end);
+            for (size_t i = stage.begin; i < stage.end; ++i) {
+                if (!std::exchange(first, false)) team.barrier();
+                if (team.index() == 0) boundaries[i] = Clock::now();
+                run_stage({stage.number, i, i + 1, tasks_[i]->work()}, team, buffers.data(),
+                          workspace);
+            }
         }
     });
     if (boundaries) boundaries[tasks_.size()] = Clock::now();

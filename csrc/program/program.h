@@ -13,6 +13,7 @@
 
 #include "core/aligned_buffer.h"
 #include "core/task.h"
+#include "core/thread_pool.h"
 
 namespace pycnn::program {
 
@@ -40,8 +41,10 @@ public:
     // Sizes in elements. Buffer 0 is the arena, then come the inputs, then the outputs.
     Program(int64_t arena_elems, std::vector<int64_t> inputs, std::vector<int64_t> outputs);
 
-    // Throws Error when a tensor of the task does not lie inside its buffer.
-    void add(std::string name, TaskPtr task);
+    // Tasks of one stage must not depend on each other: they run side by side, without a barrier
+    // between them. Stages are added in ascending order. Throws Error when a tensor of the task
+    // does not lie inside its buffer.
+    void add(std::string name, TaskPtr task, int stage);
 
     // Runs all tasks in order. May be called from several threads at once: each run has an arena of
     // its own, kept for the next run. `poison` fills arena and outputs with that byte first
@@ -50,7 +53,7 @@ public:
              std::optional<uint8_t> poison = std::nullopt);
 
     // Runs once and returns the seconds of each task: from when every thread could begin it until
-    // every thread had ended it. They add up to the run but for the entry into the threads.
+    // every thread had ended it. Each task is a stage of its own here, so that its time is its own.
     std::vector<double> profile(std::span<const float* const> inputs,
                                 std::span<float* const> outputs, int threads);
 
@@ -70,6 +73,14 @@ private:
     size_t num_inputs_;
     std::vector<std::string> names_;
     std::vector<TaskPtr> tasks_;
+    struct Stage {
+        int number;
+        size_t begin, end;  // of tasks_
+        int64_t work;
+    };
+    void run_stage(const Stage& stage, const Team& team, float* const* buffers,
+                   float* workspace) const;
+    std::vector<Stage> stages_;
     int64_t work_ = 0;
     int64_t workspace_elems_ = 0;  // of one thread: the largest that a task needs
     ArenaStore arenas_;

@@ -17,6 +17,11 @@ constexpr int kMr = 6, kNr = 1;
 constexpr int kMr = 2, kNr = 1;
 #endif
 
+// Few blocks leave registers for more pixels; where those lie side by side one address serves all.
+// Units are 48 pixels, a multiple of each.
+template <int NR>
+constexpr int kDenseMr = kNr == 4 ? 48 / (NR == 1 ? 3 : 2 * NR) : kMr;
+
 const float kZero = 0.0f;
 
 // A tile of output pixels [first, first + MR) of one image, blocks [block, block + NR).
@@ -61,6 +66,37 @@ struct Tile {
                 multiply_add(w, w_stride, [&](int i) { return p[i][c * channel_stride]; });
             }
             PYCNN_UNROLL for (int i = 0; i < MR; ++i) p[i] += x.block_stride;
+        }
+    }
+
+    // All channels at MR pixels that lie side by side. The same channels of the next tile's pixels
+    // are fetched meanwhile: the strides of a blocked layout are too many for the machine's own
+    // foresight.
+    PYCNN_INLINE void dense_tap(const float* p, const TensorView& x, int64_t channels,
+                                const float* w, int64_t w_stride) {
+        for (int64_t c0 = 0; c0 < channels; c0 += kChannelBlock, p += x.block_stride) {
+            PYCNN_UNROLL for (int i = 0; i < MR; ++i) {
+                __builtin_prefetch(p + (MR + i) * kChannelBlock);
+            }
+            const int64_t n = channels - c0 < kChannelBlock ? channels - c0 : kChannelBlock;
+            for (int64_t c = 0; c < n; ++c, w += kChannelBlock) {
+                multiply_add(w, w_stride, [&](int i) { return p[i * kChannelBlock + c]; });
+            }
+        }
+    }
+
+    // What finish() will touch, while there is still much to compute.
+    PYCNN_INLINE void prefetch_output(const ops::Conv2dArgs& a, int64_t n, int64_t block,
+                                      int64_t first) {
+        PYCNN_UNROLL for (int j = 0; j < NR; ++j) {
+            const auto line = [&](const TensorView& t, int i) {
+                return t.data + n * t.image_stride + (block + j) * t.block_stride +
+                       (first + i) * t.pixel_stride;
+            };
+            PYCNN_UNROLL for (int i = 0; i < MR; ++i) {
+                __builtin_prefetch(line(a.y, i), 1);
+                if (a.residual.data) __builtin_prefetch(line(a.residual, i));
+            }
         }
     }
 
@@ -111,7 +147,13 @@ struct Tile {
     }
 };
 
-template <int MR, int NR, bool kPointwise>
+enum class Addresses {
+    kDense,      // 1x1, the pixels of x side by side
+    kPointwise,  // 1x1
+    kGeneral,
+};
+
+template <int MR, int NR, Addresses kAddresses>
 void tile_kernel(const ops::Conv2dArgs& a, int64_t n, int64_t block, const float* x,
                  int64_t first) {
     const int64_t w_stride = a.filter_h * a.filter_w * a.group_channels * kChannelBlock;
@@ -119,7 +161,10 @@ void tile_kernel(const ops::Conv2dArgs& a, int64_t n, int64_t block, const float
     const float* pixel[MR];
     Tile<MR, NR> tile;
     tile.start();
-    if constexpr (kPointwise) {
+    tile.prefetch_output(a, n, block, first);
+    if constexpr (kAddresses == Addresses::kDense) {
+        tile.dense_tap(x + first * kChannelBlock, a.x, a.group_channels, w, w_stride);
+    } else if constexpr (kAddresses == Addresses::kPointwise) {
         PYCNN_UNROLL for (int i = 0; i < MR; ++i) pixel[i] = x + (first + i) * a.x.pixel_stride;
         tile.tap(pixel, a.x, a.group_channels, w, w_stride);
     } else {
@@ -151,30 +196,37 @@ void tile_kernel(const ops::Conv2dArgs& a, int64_t n, int64_t block, const float
 }
 
 // Tails run the same code with fewer pixels or blocks, in the same order of summation.
-template <int NR, bool kPointwise, int MR = kMr>
+template <int NR, Addresses kAddresses>
+constexpr int kTileMr = kAddresses == Addresses::kDense ? kDenseMr<NR> : kMr;
+template <int NR, Addresses kAddresses, int MR = kTileMr<NR, kAddresses>>
 PYCNN_INLINE void run_pixels(int64_t count, const ops::Conv2dArgs& a, int64_t n, int64_t block,
                              const float* x, int64_t first) {
     if constexpr (MR > 0) {
         if (count == MR) {
-            tile_kernel<MR, NR, kPointwise>(a, n, block, x, first);
+            tile_kernel<MR, NR, kAddresses>(a, n, block, x, first);
         } else {
-            run_pixels<NR, kPointwise, MR - 1>(count, a, n, block, x, first);
+            run_pixels<NR, kAddresses, MR - 1>(count, a, n, block, x, first);
         }
     }
 }
-template <bool kPointwise, int NR = kNr>
-PYCNN_INLINE void run_blocks(int64_t blocks, int64_t count, const ops::Conv2dArgs& a, int64_t n,
-                             int64_t block, const float* x, int64_t first) {
+// Pixels [first, stop) of `blocks` blocks of output channels.
+template <Addresses kAddresses, int NR = kNr>
+PYCNN_INLINE void run_blocks(int64_t blocks, const ops::Conv2dArgs& a, int64_t n, int64_t block,
+                             const float* x, int64_t first, int64_t stop) {
     if constexpr (NR > 0) {
         if (blocks == NR) {
-            run_pixels<NR, kPointwise>(count, a, n, block, x, first);
+            constexpr int64_t kMost = kTileMr<NR, kAddresses>;
+            for (; first < stop; first += kMost) {
+                const int64_t count = stop - first < kMost ? stop - first : kMost;
+                run_pixels<NR, kAddresses>(count, a, n, block, x, first);
+            }
         } else {
-            run_blocks<kPointwise, NR - 1>(blocks, count, a, n, block, x, first);
+            run_blocks<kAddresses, NR - 1>(blocks, a, n, block, x, first, stop);
         }
     }
 }
 
-template <bool kPointwise>
+template <Addresses kAddresses>
 void run_units(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
     const int64_t all_blocks = channel_blocks(a.y), pixels = a.y.shape.h * a.y.shape.w;
     const int64_t strips = divide_round_up(pixels, a.unit_pixels);
@@ -198,10 +250,7 @@ void run_units(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
                          group * a.group_channels / kChannelBlock * a.x.block_stride;
         const int64_t stop =
             (strip + 1) * a.unit_pixels < pixels ? (strip + 1) * a.unit_pixels : pixels;
-        for (int64_t first = strip * a.unit_pixels; first < stop; first += kMr) {
-            const int64_t count = stop - first < kMr ? stop - first : kMr;
-            run_blocks<kPointwise>(blocks, count, a, n, block, x, first);
-        }
+        run_blocks<kAddresses>(blocks, a, n, block, x, strip * a.unit_pixels, stop);
     }
 }
 
@@ -260,10 +309,14 @@ void run_rows(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
 }  // namespace
 
 void conv2d_direct(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
-    run_units<false>(a, begin, end);
+    run_units<Addresses::kGeneral>(a, begin, end);
 }
 void conv2d_gemm(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
-    run_units<true>(a, begin, end);
+    if (a.x.layout == Layout::kNchw16c && a.x.pixel_stride == kChannelBlock) {
+        run_units<Addresses::kDense>(a, begin, end);
+    } else {
+        run_units<Addresses::kPointwise>(a, begin, end);
+    }
 }
 void conv2d_depthwise(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
     run_rows<true>(a, begin, end);
