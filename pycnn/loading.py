@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from pycnn.errors import WeightsError
+from pycnn.formats import MAX_BYTES, holds_graph, open_graph, open_weights
 from pycnn.graph import Graph
 from pycnn.hub import default_weights
 from pycnn.model import Model
@@ -20,21 +21,22 @@ WeightsLike = str | os.PathLike[str] | Mapping[str, Any] | None
 
 
 def load(
-    name: str,
+    name: str | os.PathLike[str],
     weights: WeightsLike = None,
     *,
     threads: int | None = None,
     isa: str | None = None,
     seed: int = 0,
+    max_bytes: int = MAX_BYTES,
     **choices: object,
 ) -> Model:
     """Load a network with its weights.
 
     Parameters
     ----------
-    name : str
+    name : str or path
         A network, ``"inception_v1"``, or one variant of it, ``"inception_v1@bvlc"``; see
-        ``pycnn list``.
+        ``pycnn list``. Or a file that has a network in it, by its suffix.
     weights : optional
         None or "default" (what ships with pycnn or lies in its cache), "random" (He initialisation
         by `seed`), a path to a .safetensors or .npz file, or a dict of arrays. Names are ours or
@@ -46,6 +48,8 @@ def load(
         Instruction set; default: ``PYCNN_CPU_ISA``, else the machine's best.
     seed : int
         For random weights.
+    max_bytes : int
+        The most that the tensors of a file may take, as float32.
     **choices
         What the variant leaves open, such as ``activation="relu"`` (lenet5), ``stride_on="1x1"``
         (resnet50) or ``aux=True`` (inception_v1: also the auxiliary heads' outputs).
@@ -59,6 +63,8 @@ def load(
     WeightsError
         There are no weights, or they do not fit: every missing, surplus and misshapen tensor is
         named.
+    ModelFormatError
+        A file is damaged, or larger than `max_bytes`.
     UnknownNameError, ValueError
         An unknown name; an unknown choice or value of one. Near matches are named.
 
@@ -69,9 +75,13 @@ def load(
     >>> model.summary().parameters
     61706
     """
-    variant = find(name)
+    if holds_graph(name):
+        if choices:
+            raise ValueError(f"{os.fspath(name)}: a file has no option {next(iter(choices))!r}")
+        return _load_graph(name, weights, threads=threads, isa=isa, seed=seed, max_bytes=max_bytes)
+    variant = find(os.fspath(name))
     graph = variant.graph(**choices)
-    source = _weights(weights, graph, variant, seed)
+    source = _weights(weights, graph, variant, seed, max_bytes)
     used = graph.with_outputs(graph.outputs)
     check(used, source, optional=graph.parameters)
     _check_choices(variant, choices, source)
@@ -86,6 +96,26 @@ def load(
         threads=threads,
         isa=isa,
     )
+
+
+def _load_graph(
+    path: str | os.PathLike[str],
+    weights: WeightsLike,
+    *,
+    threads: int | None,
+    isa: str | None,
+    seed: int,
+    max_bytes: int,
+) -> Model:
+    """A network from a file, with the weights in it or with those given."""
+    graph, tensors = open_graph(path, max_bytes)
+    if _is_default(weights):
+        source: Weights = FileWeights(tensors)
+    else:
+        source = _weights(weights, graph, None, seed, max_bytes)
+    # Caffe's rule: a network takes what it knows of a file, which may be that of a larger one.
+    check(graph, source, optional=source.shapes)
+    return Model(graph, source, threads=threads, isa=isa)
 
 
 def restore(
@@ -109,12 +139,13 @@ def restore(
     if isinstance(weights, int):
         source = RandomWeights(graph, weights)
     elif known is not None:
-        source = _weights(weights, graph, known, 0)
+        source = _weights(weights, graph, known, 0, MAX_BYTES)
     elif isinstance(weights, str):
-        source = FileWeights(weights)
+        source = FileWeights(open_weights(weights))
     else:
         source = ArrayWeights(weights)
-    check(graph.with_outputs(graph.outputs), source, optional=graph.parameters)
+    optional = graph.parameters if known else source.shapes
+    check(graph.with_outputs(graph.outputs), source, optional=optional)
     return Model(
         graph,
         source,
@@ -146,14 +177,16 @@ def _check_choices(variant: Variant, choices: Mapping[str, object], weights: Wei
             )
 
 
-def _weights(weights: WeightsLike, graph: Graph, variant: Variant, seed: int) -> Weights:
-    rename = partial(_our_name, graph, variant)
-    if _is_default(weights):
-        return FileWeights(default_weights(variant), rename)
+def _weights(
+    weights: WeightsLike, graph: Graph, variant: Variant | None, seed: int, max_bytes: int
+) -> Weights:
+    rename = partial(_our_name, graph, variant) if variant else None
+    if variant is not None and _is_default(weights):
+        return FileWeights(open_weights(default_weights(variant), max_bytes), rename)
     if isinstance(weights, str) and weights == "random":
         return RandomWeights(graph, seed)
     if isinstance(weights, (str, os.PathLike)):
-        return FileWeights(weights, rename)
+        return FileWeights(open_weights(weights, max_bytes), rename)
     if not isinstance(weights, Mapping):
         raise TypeError(
             f'weights must be a path, a dict of arrays, "default" or "random", got {weights!r}'

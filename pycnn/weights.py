@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+import os.path
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pycnn.errors import WeightsError
-from pycnn.formats import TensorFile, open_weights
+from pycnn.formats import TensorFile
 from pycnn.formats.tensor_file import FLOAT_DTYPES
 from pycnn.graph import Graph
 from pycnn.opset import Array
@@ -47,9 +47,9 @@ class Weights(ABC):
 class FileWeights(Weights):
     """Weights of a file, read from it at each use."""
 
-    def __init__(self, path: str | os.PathLike[str], rename: Rename | None = None) -> None:
-        self.path = os.path.abspath(os.fspath(path))
-        self._file: TensorFile = open_weights(self.path)
+    def __init__(self, file: TensorFile, rename: Rename | None = None) -> None:
+        self.path = os.path.abspath(file.path)
+        self._file = file
         self._source = _renamed(self._file.shapes, rename, self.path)
         self.metadata = self._file.metadata
         self.dtypes = {ours: self._file.dtypes[theirs] for ours, theirs in self._source.items()}

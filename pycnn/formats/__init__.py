@@ -1,25 +1,56 @@
-"""One reader per file format; each gives the tensors of a file by name, read when asked for."""
+"""One file per format: readers give the tensors of a file by name, or its graph and its tensors.
+
+To add a format, write ``pycnn/formats/<format>.py`` and give it a row here. A reader takes the
+path and ``max_bytes``, trusts nothing in the file, and raises ModelFormatError with file and place;
+what it needs beyond NumPy is imported when it is called, and a missing package is an
+UnsupportedError that gives the line for pip.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from pycnn.errors import ModelFormatError, UnsupportedError, WeightsError
 from pycnn.formats import npz, safetensors
-from pycnn.formats.tensor_file import TensorFile
+from pycnn.formats.tensor_file import MAX_BYTES, TensorFile
+from pycnn.graph import Graph
 
-__all__ = ["TensorFile", "open_weights"]
+__all__ = ["GRAPH_READERS", "MAX_BYTES", "WEIGHTS_READERS", "TensorFile", "holds_graph",
+           "open_graph", "open_weights"]  # fmt: skip
 
-_READERS: Mapping[str, type[TensorFile]] = {
+WeightsReader = Callable[[Path, int], TensorFile]
+GraphReader = Callable[[Path, int], tuple[Graph, TensorFile]]
+
+#: Suffix -> reader of a file that has tensors and no network.
+WEIGHTS_READERS: Mapping[str, WeightsReader] = {
     ".safetensors": safetensors.SafetensorsFile,
     ".npz": npz.NpzFile,
 }
 
+#: Suffix -> reader of a file that has a network. The tensors are named as the graph's parameters;
+#: there are none where they come in a file of their own.
+GRAPH_READERS: Mapping[str, GraphReader] = {}
 
-def open_weights(path: str | os.PathLike[str]) -> TensorFile:
-    """Open a weights file by its suffix.
+Opened = TypeVar("Opened")
+
+
+def holds_graph(path: str | os.PathLike[str]) -> bool:
+    """Whether a file of this name has a network in it, by its suffix."""
+    return Path(path).suffix.lower() in GRAPH_READERS
+
+
+def open_weights(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> TensorFile:
+    """Open the tensors of a file by its suffix; of a file with a network, the network's.
+
+    Parameters
+    ----------
+    path
+        The file.
+    max_bytes : int
+        The most that its tensors may take as float32.
 
     Raises
     ------
@@ -28,16 +59,35 @@ def open_weights(path: str | os.PathLike[str]) -> TensorFile:
     UnsupportedError
         No reader for this suffix.
     ModelFormatError
-        The file is damaged.
+        The file is damaged, or larger than `max_bytes`.
     """
     file = Path(path)
+    if holds_graph(file):
+        return open_graph(file, max_bytes)[1]
+    return _open(WEIGHTS_READERS, file, max_bytes)
+
+
+def open_graph(
+    path: str | os.PathLike[str], max_bytes: int = MAX_BYTES
+) -> tuple[Graph, TensorFile]:
+    """Open a file that has a network: its graph, and its tensors by the graph's names.
+
+    Parameters and errors are those of :func:`open_weights`; UnsupportedError also names every op
+    that pycnn lacks.
+    """
+    return _open(GRAPH_READERS, Path(path), max_bytes)
+
+
+def _open(
+    readers: Mapping[str, Callable[[Path, int], Opened]], file: Path, max_bytes: int
+) -> Opened:
     if not file.is_file():
-        raise WeightsError(f"{file}: no such weights file")
-    reader = _READERS.get(file.suffix.lower())
+        raise WeightsError(f"{file}: no such file")
+    reader = readers.get(file.suffix.lower())
     if reader is None:
-        known = ", ".join(_READERS)
-        raise UnsupportedError(f"{file}: cannot read weights from '{file.suffix}'; known: {known}")
+        known = ", ".join([*WEIGHTS_READERS, *GRAPH_READERS])
+        raise UnsupportedError(f"{file}: cannot read '{file.suffix}' files; known: {known}")
     try:
-        return reader(file)
+        return reader(file, max_bytes)
     except OSError as error:
         raise ModelFormatError(f"{file}: cannot be read: {error}") from error

@@ -11,10 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pycnn.errors import ModelFormatError
-from pycnn.formats.tensor_file import TensorFile
-
-# More than any network here takes; a zip bomb stops at the header that announces it.
-MAX_BYTES = 8 << 30
+from pycnn.formats.tensor_file import MAX_BYTES, TensorFile
 
 # What a damaged archive or array raises, depending on where the damage is.
 _DAMAGE = (
@@ -30,8 +27,8 @@ class NpzFile(TensorFile):
     the children of a fork.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
+        super().__init__(path, max_bytes)
         try:
             with zipfile.ZipFile(path) as archive:
                 for entry in archive.infolist():
@@ -51,17 +48,17 @@ class NpzFile(TensorFile):
                 else np.lib.format.read_array_header_2_0
             )
             shape, _, dtype = read(file)
+        self._declare(name, shape, dtype.name)
         nbytes = math.prod(shape) * dtype.itemsize
-        if nbytes > MAX_BYTES or nbytes > entry.file_size:
+        if nbytes > entry.file_size:
             raise ModelFormatError(
                 f"{self.path}: array '{name}' announces {nbytes:,} bytes, "
                 f"the entry has {entry.file_size:,}"
             )
-        self.shapes[name] = tuple(int(size) for size in shape)
-        self.dtypes[name] = dtype.name
 
     def read(self, name: str) -> npt.NDArray[np.float32]:
         """Read one tensor as float32."""
+        self._require_float(name)
         try:
             with (
                 zipfile.ZipFile(self.path) as archive,
@@ -70,4 +67,4 @@ class NpzFile(TensorFile):
                 array = np.lib.format.read_array(file, allow_pickle=False)
         except _DAMAGE as error:
             raise ModelFormatError(f"{self.path}: array '{name}': {error}") from error
-        return self._as_float32(name, array)
+        return np.ascontiguousarray(array, dtype=np.float32)
