@@ -184,8 +184,11 @@ def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
 def _renamed(shapes: Shapes, rename: Rename | None, source: str) -> dict[str, str]:
     """Our name -> the source's name; a name that already is ours stays."""
     found: dict[str, str] = {}
+    # What torch's DataParallel puts before every name.
+    wrapped = bool(shapes) and all(name.startswith("module.") for name in shapes)
     for theirs in shapes:
-        ours = rename(theirs) if rename else theirs
+        bare = theirs.removeprefix("module.") if wrapped else theirs
+        ours = rename(bare) if rename else bare
         if ours is None:
             continue
         if ours in found:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pycnn.errors import ModelFormatError, UnsupportedError, WeightsError
-from pycnn.formats import npz, safetensors
+from pycnn.formats import npz, safetensors, torch
 from pycnn.formats.tensor_file import MAX_BYTES, TensorFile
 from pycnn.graph import Graph
 
@@ -28,6 +28,7 @@ GraphReader = Callable[[Path, int], tuple[Graph, TensorFile]]
 WEIGHTS_READERS: Mapping[str, WeightsReader] = {
     ".safetensors": safetensors.SafetensorsFile,
     ".npz": npz.NpzFile,
+    **dict.fromkeys((".pt", ".pth", ".th"), torch.TorchFile),
 }
 
 #: Suffix -> reader of a file that has a network. The tensors are named as the graph's parameters;

@@ -104,8 +104,9 @@ class MappedTensors(TensorFile):
         shape: Sequence[int],
         dtype: np.dtype[np.generic],
         strides: Sequence[int] | None = None,
+        end: int | None = None,
     ) -> None:
-        """Say where a tensor lies; checked against the file's end.
+        """Say where a tensor lies, and check it.
 
         Parameters
         ----------
@@ -117,6 +118,13 @@ class MappedTensors(TensorFile):
             With its byte order.
         strides : sequence of int, optional
             In elements, none negative; default: row by row.
+        end : int, optional
+            Where the part of the file that it lies in ends; default: the file's end.
+
+        Raises
+        ------
+        ModelFormatError
+            It does not lie there, or is what :meth:`_declare` refuses.
         """
         self._declare(name, shape, dtype.name)
         sizes = self.shapes[name]
@@ -126,11 +134,12 @@ class MappedTensors(TensorFile):
         elems = 0
         if all(sizes):
             elems = 1 + sum((size - 1) * step for size, step in zip(sizes, rows, strict=True))
-        end = offset + elems * dtype.itemsize
-        if offset < 0 or end > len(self.data):
+        last = offset + elems * dtype.itemsize
+        limit = len(self.data) if end is None else min(end, len(self.data))
+        if offset < 0 or last > limit:
             raise ModelFormatError(
                 f"{self.path}: tensor '{name}' of shape {sizes} at byte {offset} ends at byte "
-                f"{end}; the file has {len(self.data)}"
+                f"{last}, beyond {limit}"
             )
         self._places[name] = (offset, dtype, rows)
 

@@ -178,7 +178,6 @@ def _rename(name: str, depth: int) -> str | None:
     >>> _rename("layer1.0.conv1.weight", 50), _rename("layer3.22.bn3.running_var", 101)
     ('res2a_branch2a.weight', 'bn4b22_branch2c.running_var')
     """
-    name = name.removeprefix("module.")  # saved from DataParallel
     layer, _, role = name.rpartition(".")
     if role == "num_batches_tracked":
         return None
