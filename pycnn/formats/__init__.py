@@ -3,7 +3,7 @@
 To add a format, write ``pycnn/formats/<format>.py`` and give it a row here. A reader takes the
 path and ``max_bytes``, trusts nothing in the file, and raises ModelFormatError with file and place;
 what it needs beyond NumPy is imported when it is called, and a missing package is an
-UnsupportedError that gives the line for pip.
+UnsupportedError that gives the line for pip. A writer takes the path and a `Content`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,22 @@ from typing import TypeVar
 from pycnn.errors import ModelFormatError, UnsupportedError, WeightsError
 from pycnn.formats import npz, safetensors, torch
 from pycnn.formats.tensor_file import MAX_BYTES, TensorFile
+from pycnn.formats.writing import Content
 from pycnn.graph import Graph
 
-__all__ = ["GRAPH_READERS", "MAX_BYTES", "WEIGHTS_READERS", "TensorFile", "holds_graph",
-           "open_graph", "open_weights"]  # fmt: skip
+__all__ = [
+    "GRAPH_READERS",
+    "MAX_BYTES",
+    "WEIGHTS_READERS",
+    "WRITERS",
+    "Content",
+    "TensorFile",
+    "holds_graph",
+    "holds_weights",
+    "open_graph",
+    "open_weights",
+    "write",
+]
 
 WeightsReader = Callable[[Path, int], TensorFile]
 GraphReader = Callable[[Path, int], tuple[Graph, TensorFile]]
@@ -35,12 +47,25 @@ WEIGHTS_READERS: Mapping[str, WeightsReader] = {
 #: there are none where they come in a file of their own.
 GRAPH_READERS: Mapping[str, GraphReader] = {}
 
+Writer = Callable[[Path, Content], None]
+
+#: Suffix -> writer. One that needs the graph raises UnsupportedError where there is none.
+WRITERS: Mapping[str, Writer] = {
+    ".safetensors": safetensors.write,
+    ".npz": npz.write,
+}
+
 Opened = TypeVar("Opened")
 
 
 def holds_graph(path: str | os.PathLike[str]) -> bool:
     """Whether a file of this name has a network in it, by its suffix."""
     return Path(path).suffix.lower() in GRAPH_READERS
+
+
+def holds_weights(path: str | os.PathLike[str]) -> bool:
+    """Whether a file of this name has weights in it and no network, by its suffix."""
+    return Path(path).suffix.lower() in WEIGHTS_READERS
 
 
 def open_weights(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> TensorFile:
@@ -77,6 +102,25 @@ def open_graph(
     that pycnn lacks.
     """
     return _open(GRAPH_READERS, Path(path), max_bytes)
+
+
+def write(path: str | os.PathLike[str], content: Content) -> None:
+    """Write a file in the format of its suffix; it appears whole or not at all.
+
+    Raises
+    ------
+    UnsupportedError
+        No writer for this suffix.
+    OSError
+        The file cannot be written.
+    """
+    file = Path(path)
+    writer = WRITERS.get(file.suffix.lower())
+    if writer is None:
+        raise UnsupportedError(
+            f"{file}: cannot write '{file.suffix}' files; known: {', '.join(WRITERS)}"
+        )
+    writer(file, content)
 
 
 def _open(

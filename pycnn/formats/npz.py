@@ -1,7 +1,11 @@
-"""NumPy's .npz: a zip of .npy arrays. Pickled objects are refused."""
+"""NumPy's .npz: a zip of .npy arrays. Pickled objects are refused.
+
+What the file says of itself is JSON in the zip's comment, which other readers pass over.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 import zipfile
 import zlib
@@ -10,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pycnn.errors import ModelFormatError
+from pycnn.errors import ModelFormatError, UnsupportedError
 from pycnn.formats.tensor_file import MAX_BYTES, TensorFile
+from pycnn.formats.writing import Content, replacing
 
 # What a damaged archive or array raises, depending on where the damage is.
 _DAMAGE = (
@@ -31,6 +36,7 @@ class NpzFile(TensorFile):
         super().__init__(path, max_bytes)
         try:
             with zipfile.ZipFile(path) as archive:
+                self.metadata = _metadata(archive.comment)
                 for entry in archive.infolist():
                     self._read_header(archive, entry)
         except _DAMAGE as error:
@@ -67,4 +73,32 @@ class NpzFile(TensorFile):
                 array = np.lib.format.read_array(file, allow_pickle=False)
         except _DAMAGE as error:
             raise ModelFormatError(f"{self.path}: array '{name}': {error}") from error
-        return np.ascontiguousarray(array, dtype=np.float32)
+        return np.asarray(array, np.float32, order="C")
+
+
+def _metadata(comment: bytes) -> dict[str, str]:
+    """Ours; a comment of somebody else's says nothing."""
+    try:
+        found = json.loads(comment)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {key: value for key, value in found.items() if isinstance(value, str)}
+
+
+def write(path: Path, content: Content) -> None:
+    """Write float32 tensors, uncompressed as numpy.savez does, and the metadata."""
+    comment = json.dumps(dict(content.metadata)).encode()
+    if len(comment) > zipfile.ZIP_MAX_COMMENT:
+        raise UnsupportedError(
+            f"{path}: {len(comment):,} bytes of metadata; an npz file takes "
+            f"{zipfile.ZIP_MAX_COMMENT:,}, a safetensors file more"
+        )
+    with replacing(path) as file, zipfile.ZipFile(file, "w", allowZip64=True) as archive:
+        for name in content.shapes:
+            # A fixed date: the same weights are the same file.
+            entry = zipfile.ZipInfo(f"{name}.npy")
+            with archive.open(entry, "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, content.read(name), allow_pickle=False)
+        archive.comment = comment

@@ -1,7 +1,13 @@
-"""Safetensors: a JSON header and raw tensors, memory-mapped by the safetensors library."""
+"""Safetensors: a JSON header and raw tensors, memory-mapped by the safetensors library.
+
+The library writes from arrays that are all in memory; our writer needs one at a time.
+"""
 
 from __future__ import annotations
 
+import json
+import math
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +16,7 @@ import numpy.typing as npt
 
 from pycnn.errors import ModelFormatError
 from pycnn.formats.tensor_file import MAX_BYTES, TensorFile
+from pycnn.formats.writing import Content, replacing
 
 _DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64"}
 
@@ -40,4 +47,19 @@ class SafetensorsFile(TensorFile):
             array = self._file.get_tensor(name)
         except self._error as error:
             raise ModelFormatError(f"{self.path}: tensor '{name}': {error}") from error
-        return np.ascontiguousarray(array, dtype=np.float32)
+        return np.asarray(array, np.float32, order="C")
+
+
+def write(path: Path, content: Content) -> None:
+    """Write float32 tensors and the metadata."""
+    header: dict[str, Any] = {"__metadata__": dict(content.metadata)}
+    end = 0
+    for name, shape in content.shapes.items():
+        start, end = end, end + 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # so that the tensors are aligned
+    with replacing(path) as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in content.shapes:
+            file.write(np.ascontiguousarray(content.read(name), "<f4").data)

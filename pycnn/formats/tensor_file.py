@@ -151,9 +151,7 @@ class MappedTensors(TensorFile):
         if not all(shape):
             return np.zeros(shape, np.float32)
         steps = tuple(step * dtype.itemsize for step in strides)
-        return np.ascontiguousarray(
-            np.ndarray(shape, dtype, self.data, offset, steps), dtype=np.float32
-        )
+        return np.asarray(np.ndarray(shape, dtype, self.data, offset, steps), np.float32, order="C")
 
 
 def map_file(path: Path) -> memoryview:

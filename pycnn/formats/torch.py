@@ -10,7 +10,6 @@ Read are a dict of tensors, and a dict that has one under "state_dict", "model_s
 
 from __future__ import annotations
 
-import io
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -171,7 +170,7 @@ class TorchFile(MappedTensors):
                     "torch.save(torch.jit.load(path).state_dict(), other) makes a state dict of it"
                 )
             start, size = self._stored(entries[pickles[0]])
-            root = unpickle(io.BytesIO(self.data[start : start + size]), _ALLOWED, _storage)
+            root, _ = unpickle(self.data[start : start + size], _ALLOWED, _storage)
             order = "<"
             if (mark := entries.get(f"{folder}byteorder")) is not None:
                 start, size = self._stored(mark)
@@ -210,18 +209,16 @@ class TorchFile(MappedTensors):
     # The legacy layout ----------------------------------------------------------------------------
 
     def _read_legacy(self) -> None:
-        with open(self.path, "rb") as file:
-
-            def next_pickle() -> Any:
-                return unpickle(file, _ALLOWED, _storage)
-
-            if next_pickle() != _LEGACY_MAGIC:
+        values = []
+        start = 0
+        for _ in range(5):
+            value, start = unpickle(self.data, _ALLOWED, _storage, start)
+            values.append(value)
+            if values[0] != _LEGACY_MAGIC:
                 raise ModelFormatError(f"{self.path}: not a PyTorch file: another magic number")
-            if next_pickle() != _LEGACY_PROTOCOL:
-                raise UnsupportedError(f"{self.path}: another protocol than {_LEGACY_PROTOCOL}")
-            system = next_pickle()
-            root, keys = next_pickle(), next_pickle()
-            start = file.tell()
+        _, protocol, system, root, keys = values
+        if protocol != _LEGACY_PROTOCOL:
+            raise UnsupportedError(f"{self.path}: another protocol than {_LEGACY_PROTOCOL}")
         little = isinstance(system, dict) and system.get("little_endian", True)
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
             raise ModelFormatError(f"{self.path}: no list of storages before byte {start}")

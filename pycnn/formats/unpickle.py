@@ -1,20 +1,22 @@
 """Reads a pickle without running it: plain values, and calls to the few names that we know.
 
 Python's own unpickler imports what a file names and calls it. This one is a stack machine of its
-own over the opcodes that PyTorch's files use; what a file names is looked up in a table and never
-imported, and anything that is not in the table ends the reading.
+own over the opcodes that PyTorch's files use (of protocol 2 and later; none whose argument is
+text). What a file names is looked up in a table and never imported, and what is not in the table
+ends the reading.
 """
 
 from __future__ import annotations
 
 import pickletools
 from collections.abc import Callable, Mapping
-from typing import IO, Any
+from typing import IO, Any, cast
 
 __all__ = ["Inert", "UnpicklingError", "inert", "unpickle"]
 
 # A ResNet-152 takes 30,000 opcodes. This bounds memory and time, whatever the file's size.
 MAX_OPCODES = 2_000_000
+LONGEST_LINE = 4096  # of those opcodes whose argument is a line of text
 
 _MARK = object()
 
@@ -32,21 +34,47 @@ def inert(*_: object) -> Inert:
     return Inert()
 
 
+class _File:
+    """Bytes as a file: reading allocates what is there, whatever length is asked for."""
+
+    def __init__(self, data: memoryview, position: int) -> None:
+        self.data = data
+        self.position = position
+
+    def read(self, size: int) -> bytes:
+        part = bytes(self.data[self.position : self.position + size])
+        self.position += len(part)
+        return part
+
+    def readline(self) -> bytes:
+        part = bytes(self.data[self.position : self.position + LONGEST_LINE])
+        return self.read(part.find(b"\n") + 1 or len(part))
+
+    def tell(self) -> int:
+        return self.position
+
+
 def unpickle(
-    file: IO[bytes],
+    data: memoryview,
     allowed: Mapping[str, Callable[..., Any]],
     persistent: Callable[[object], Any],
-) -> Any:
-    """Read one pickle from where the file stands.
+    start: int = 0,
+) -> tuple[Any, int]:
+    """Read one pickle.
 
     Parameters
     ----------
-    file
-        Stands behind the pickle afterwards.
+    data, start
+        Where it begins.
     allowed
         Dotted name -> what a call of it gives. It sees only what this module and `allowed` made.
     persistent
         What a persistent id stands for.
+
+    Returns
+    -------
+    value, end
+        What it holds, and where it ends.
 
     Raises
     ------
@@ -54,24 +82,36 @@ def unpickle(
         Saying at which byte.
     """
     machine = _Machine(allowed, persistent)
-    at = ""
+    file = _File(data, start)
+    position = start
     try:
-        for count, (opcode, argument, position) in enumerate(pickletools.genops(file)):
-            at = f"after byte {position}: "
-            if count == MAX_OPCODES:
-                raise UnpicklingError(f"more than {MAX_OPCODES:,} steps")
-            if opcode.name == "STOP":
-                return machine.stack.pop()
-            step = _STEPS.get(opcode.name)
-            if step is None:
-                raise UnpicklingError(f"the opcode {opcode.name} is not allowed")
-            step(machine, argument)
+        for _ in range(MAX_OPCODES):
+            position = file.position
+            name, argument = _next(file)
+            if name == "STOP":
+                return machine.stack.pop(), file.position
+            _STEPS[name](machine, argument)
     except (
         *(ValueError, TypeError, LookupError, AttributeError),
         *(OverflowError, NotImplementedError),
     ) as error:
-        raise UnpicklingError(f"{at}{error or type(error).__name__}") from error
-    raise UnpicklingError("no end")
+        raise UnpicklingError(f"byte {position}: {error or type(error).__name__}") from error
+    raise UnpicklingError(f"more than {MAX_OPCODES:,} steps")
+
+
+def _next(file: _File) -> tuple[str, Any]:
+    """The name of an opcode and its argument, which is read only where the opcode is allowed."""
+    code = file.read(1)
+    if not code:
+        raise UnpicklingError("no end")
+    opcode = _OPCODES.get(code.decode("latin-1"))
+    if opcode is None:
+        raise UnpicklingError(f"the opcode {code!r} is not allowed")
+    if opcode.name == "GLOBAL":  # without the escapes that pickletools would undo
+        module, name = (file.readline().decode().removesuffix("\n") for _ in range(2))
+        return opcode.name, f"{module}.{name}"
+    # The readers ask for a file, and take all that reads like one.
+    return opcode.name, opcode.arg.reader(cast(IO[bytes], file)) if opcode.arg else None
 
 
 class _Global:
@@ -184,20 +224,19 @@ _STEPS: dict[str, _Step] = {
     "APPEND": lambda m, _: m.append(m.take(1)),
     "APPENDS": lambda m, _: m.append(m.pop_to_mark()),
     "MEMOIZE": lambda m, _: _put(m, len(m.memo)),
-    "GLOBAL": lambda m, name: m.find(name.replace(" ", ".", 1)),
+    "GLOBAL": lambda m, name: m.find(name),
     "STACK_GLOBAL": lambda m, _: m.stack_global(),
     "REDUCE": lambda m, _: m.reduce(),
     "NEWOBJ": lambda m, _: m.reduce(),
     "BUILD": lambda m, _: m.build(),
     "BINPERSID": lambda m, _: m.push(m.persistent(m.stack.pop())),
-    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _put),
-    **dict.fromkeys(
-        ("GET", "BINGET", "LONG_BINGET"), lambda m, index: m.push(m.memo[index])
-    ),
-    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"), _literal),
-    **dict.fromkeys(("FLOAT", "BINFLOAT"), _literal),
-    **dict.fromkeys(("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"), _literal),
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), _put),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda m, index: m.push(m.memo[index])),
+    **dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"), _literal),
+    **dict.fromkeys(("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"), _literal),
     # Strings of Python 2, and bytes inside of what is inert.
-    **dict.fromkeys(("STRING", "BINSTRING", "SHORT_BINSTRING"), _literal),
-    **dict.fromkeys(("BINBYTES", "SHORT_BINBYTES"), _literal),
-}  # fmt: skip
+    **dict.fromkeys(("BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"), _literal),
+}
+
+# By the byte in the file.
+_OPCODES = {op.code: op for op in pickletools.opcodes if op.name in (*_STEPS, "STOP")}
