@@ -49,15 +49,14 @@ class FileWeights(Weights):
 
     def __init__(self, file: TensorFile, rename: Rename | None = None) -> None:
         self.path = os.path.abspath(file.path)
-        self._file = file
-        self._source = _renamed(self._file.shapes, rename, self.path)
-        self.metadata = self._file.metadata
-        self.dtypes = {ours: self._file.dtypes[theirs] for ours, theirs in self._source.items()}
-        self.shapes = {ours: self._file.shapes[theirs] for ours, theirs in self._source.items()}
+        self.file = file
+        self._source = _renamed(self.file.shapes, rename, self.path)
+        self.dtypes = {ours: self.file.dtypes[theirs] for ours, theirs in self._source.items()}
+        self.shapes = {ours: self.file.shapes[theirs] for ours, theirs in self._source.items()}
 
     def get(self, name: str) -> Array:
         """One array."""
-        return self._file.read(self._source[name])
+        return self.file.read(self._source[name])
 
     def describe(self) -> str:
         """Return the path."""
@@ -213,6 +212,7 @@ __all__ = [
     "ArrayWeights",
     "FileWeights",
     "RandomWeights",
+    "Rename",
     "Weights",
     "check",
     "parameter",

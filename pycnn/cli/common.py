@@ -29,7 +29,7 @@ Name = Annotated[
 ]
 Weights = Annotated[
     str | None,
-    typer.Option(help='A .safetensors or .npz file, "random", or what ships with pycnn.'),
+    typer.Option(help='A file of weights, "random", or what ships, is cached or is published.'),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of a run.")]
 Isa = Annotated[str | None, typer.Option(help="Instruction set; the machine's best by default.")]
@@ -77,9 +77,10 @@ def load_model(
 
     choices = parse_choices(name, options)
     # Only where there are none: weights that do not fit are an error, not a reason for others.
-    if weights is None and random_if_none and weights_status(find(name)) is None:
+    at_hand = weights_status(find(name)) not in (None, "published")
+    if weights is None and random_if_none and not at_hand:
         weights = "random"
-    return load(name, weights, threads=threads, isa=isa, **choices)
+    return load(name, weights, threads=threads, isa=isa, check_input=False, **choices)
 
 
 def print_json(value: Any) -> None:
