@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from pycnn._core import __version__
 from pycnn.errors import OfflineError, WeightsError
 
-__all__ = ["Progress", "download", "pinned_sha256"]
+__all__ = ["Progress", "download"]
 
 #: Called with the bytes that are here, and with all there are where the server says so.
 Progress = Callable[[int, int | None], None]
@@ -68,7 +68,7 @@ def download(url: str, path: Path, digest: str | None, progress: Progress | None
     with _locked(_beside(path, ".lock")):
         if path.exists():  # another process was faster
             return
-        pinned = pinned_sha256(path)
+        pinned = _pinned(path)
         expected = digest or (f"sha256:{pinned}" if pinned else None)
         if not _arrives(url, part, expected, progress):
             # Of a broken part, or a broken transfer: once more, from the beginning.
@@ -86,7 +86,7 @@ def download(url: str, path: Path, digest: str | None, progress: Progress | None
         _discard(part)
 
 
-def pinned_sha256(path: Path) -> str | None:
+def _pinned(path: Path) -> str | None:
     """The hash that was noted when a file was fetched."""
     try:
         text = _beside(path, ".sha256").read_text()

@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING
 
-from pycnn.download import Progress, download, pinned_sha256
 from pycnn.errors import OfflineError, WeightsError
 from pycnn.formats import WEIGHTS_READERS
 from pycnn.models.variant import Published, Variant
+
+if TYPE_CHECKING:
+    from pycnn.download import Progress
 
 __all__ = ["cache_folder", "default_weights", "fetch", "verified", "weights_status"]
 
@@ -51,7 +53,7 @@ def weights_status(variant: Variant) -> str | None:
 def verified(variant: Variant) -> bool:
     """Whether the cached weights were fetched, and so had the hash that was expected."""
     path = _cached(variant)
-    return path is not None and pinned_sha256(path) is not None
+    return path is not None and path.with_name(f"{path.name}.sha256").exists()
 
 
 def default_weights(variant: Variant) -> Path:
@@ -94,6 +96,8 @@ def fetch(variant: Variant, folder: Path | None = None) -> Path:
     which the files have the names that they have in the cache folder. A bar on stderr shows how it
     goes, where that is a terminal.
     """
+    from pycnn.download import download  # here: it imports the standard library's HTTP
+
     folder = folder or cache_folder()
     published = variant.published
     if published is None:
@@ -113,7 +117,7 @@ def fetch(variant: Variant, folder: Path | None = None) -> Path:
         raise WeightsError(f"no weights for {variant.id} can be fetched: {where}")
     if os.environ.get("PYCNN_OFFLINE", "") not in ("", "0"):
         raise OfflineError(f"{variant.id}: PYCNN_OFFLINE forbids to fetch {url}; {where}")
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not url.startswith(("http://", "https://")):
         raise WeightsError(f"PYCNN_MIRROR must be a http or https URL, it gives {url!r}")
     try:
         with _bar(path.name) as progress:
@@ -139,7 +143,7 @@ def _file_name(variant: Variant, published: Published) -> str:
 
 def _url(variant: Variant, published: Published) -> str | None:
     if mirror := os.environ.get("PYCNN_MIRROR"):
-        return f"{mirror.rstrip('/')}/{quote(_file_name(variant, published))}"
+        return f"{mirror.rstrip('/')}/{_file_name(variant, published)}"
     return published.url
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -85,6 +84,8 @@ def recognise(file: TensorFile, among: Iterable[Variant] | None = None) -> Match
 
 def _digest_of(path: Path, stated: Iterable[str]) -> str | None:
     """Find the digest, written as `Published.digest` writes it, that a file has."""
+    import hashlib  # here: it is slow to import
+
     stated = list(stated)
     for algorithm in dict.fromkeys(digest.partition(":")[0] for digest in stated):
         with open(path, "rb") as file:

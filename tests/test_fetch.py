@@ -318,7 +318,7 @@ def test_a_mirror(
 ) -> None:
     monkeypatch.setenv("PYCNN_MIRROR", server.url.replace("w.npz", "mirror/"))
     pycnn.load("resnet20")
-    assert server.requests == ["/mirror/resnet20%40akamaster.npz"]
+    assert server.requests == ["/mirror/resnet20@akamaster.npz"]
     monkeypatch.setenv("PYCNN_MIRROR", "file:///tmp")
     (home / "resnet20@akamaster.npz").unlink()
     with pytest.raises(WeightsError, match="PYCNN_MIRROR must be a http or https URL"):

@@ -2,19 +2,19 @@
 
 To add a format, write ``pycnn/formats/<format>.py`` and give it a row here. A reader takes the
 path and ``max_bytes``, trusts nothing in the file, and raises ModelFormatError with file and place;
-what it needs beyond NumPy is imported when it is called, and a missing package is an
-UnsupportedError that gives the line for pip. A writer takes the path and a `Content`.
+a missing package is an UnsupportedError that gives the line for pip. A writer takes the path and a
+`Content`. Formats are imported when one of their files is opened.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pycnn.errors import ModelFormatError, UnsupportedError, WeightsError
-from pycnn.formats import npz, safetensors, torch
 from pycnn.formats.tensor_file import MAX_BYTES, TensorFile
 from pycnn.formats.writing import Content
 from pycnn.graph import Graph
@@ -35,24 +35,33 @@ __all__ = [
 
 WeightsReader = Callable[[Path, int], TensorFile]
 GraphReader = Callable[[Path, int], tuple[Graph, TensorFile]]
+Writer = Callable[[Path, Content], None]
+
+
+def _of(module: str, name: str) -> Any:
+    """A function of a format's file, which is imported when the function is called."""
+
+    def call(*arguments: Any) -> Any:
+        return getattr(import_module(f"pycnn.formats.{module}"), name)(*arguments)
+
+    return call
+
 
 #: Suffix -> reader of a file that has tensors and no network.
 WEIGHTS_READERS: Mapping[str, WeightsReader] = {
-    ".safetensors": safetensors.SafetensorsFile,
-    ".npz": npz.NpzFile,
-    **dict.fromkeys((".pt", ".pth", ".th"), torch.TorchFile),
+    ".safetensors": _of("safetensors", "SafetensorsFile"),
+    ".npz": _of("npz", "NpzFile"),
+    **dict.fromkeys((".pt", ".pth", ".th"), _of("torch", "TorchFile")),
 }
 
 #: Suffix -> reader of a file that has a network. The tensors are named as the graph's parameters;
 #: there are none where they come in a file of their own.
 GRAPH_READERS: Mapping[str, GraphReader] = {}
 
-Writer = Callable[[Path, Content], None]
-
 #: Suffix -> writer. One that needs the graph raises UnsupportedError where there is none.
 WRITERS: Mapping[str, Writer] = {
-    ".safetensors": safetensors.write,
-    ".npz": npz.write,
+    ".safetensors": _of("safetensors", "write"),
+    ".npz": _of("npz", "write"),
 }
 
 Opened = TypeVar("Opened")
