@@ -10,16 +10,22 @@ into the tests, with the smallest file that shows it.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import sys
 import tempfile
 from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["pycnn"]):
+with atheris.instrument_imports(include=["pycnn.formats"]):
+    from pycnn import formats
     from pycnn.errors import PycnnError
     from pycnn.formats import GRAPH_READERS, WEIGHTS_READERS, open_weights
     from pycnn.formats.tensor_file import FLOAT_DTYPES
+
+    for module in pkgutil.iter_modules(formats.__path__):  # which are imported late otherwise
+        importlib.import_module(f"pycnn.formats.{module.name}")
 
 MAX_BYTES = 1 << 24
 
