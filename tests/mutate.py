@@ -9,8 +9,10 @@ repeats. `survives` opens each and says what must hold of any file whatsoever.
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import struct
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -144,6 +146,29 @@ STEPS: tuple[Callable[[bytes, np.random.Generator], bytes], ...] = (
     *(set_number, set_number, set_number, set_varint, set_varint, set_decimal, set_decimal),
 )
 
+
+class _Watch:
+    """What is opened or started while it is on; an audit hook cannot be taken away again."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.seen: list[str] = []
+        sys.addaudithook(self.hear)
+
+    def hear(self, event: str, arguments: tuple[object, ...]) -> None:
+        if not self.on:
+            return
+        if event == "open":
+            # Modules are imported when they are first needed.
+            name = os.fsdecode(arguments[0]) if isinstance(arguments[0], (str, bytes)) else ""
+            if name and not name.endswith((".py", ".pyc", ".so")):
+                self.seen.append(name)
+        elif event.startswith(("subprocess.", "os.exec", "os.system", "socket.", "os.posix_spawn")):
+            self.seen.append(event)
+
+
+_watch = _Watch()
+
 MAX_BYTES = 1 << 24  # what the files may take; the good ones take less
 SLOW_S = 5.0  # far more than any takes, also on a busy machine (of CPU time)
 SPARE_BYTES = 1 << 30  # of address space, beyond what the process has
@@ -152,6 +177,8 @@ SPARE_BYTES = 1 << 30  # of address space, beyond what the process has
 def survives(read: Callable[[Path, int], None], path: Path, data: bytes) -> str:
     """Read a file as it may come: a PycnnError, or nothing, but no other error, hang or bomb.
 
+    Nor may another file be opened, or anything be started.
+
     Returns
     -------
     str
@@ -159,13 +186,18 @@ def survives(read: Callable[[Path, int], None], path: Path, data: bytes) -> str:
     """
     path.write_bytes(data)
     start = time.process_time()
+    _watch.seen.clear()
     try:
         with address_space(SPARE_BYTES):
+            _watch.on = True
             read(path, MAX_BYTES)
         outcome = "read"
     except PycnnError as error:
         assert path.name in str(error), f"the message names no file: {error}"
         outcome = type(error).__name__
+    finally:
+        _watch.on = False
+    assert set(_watch.seen) <= {str(path)}, f"opened or started {_watch.seen}"
     seconds = time.process_time() - start
     assert seconds < SLOW_S, f"{seconds:.1f} s"
     return outcome

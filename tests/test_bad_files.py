@@ -90,6 +90,15 @@ def test_the_good_files_are_good(suffix: str, tmp_path: Path) -> None:
         assert set(open_weights(path).shapes) == set(arrays)
 
 
+def test_another_file_that_is_opened_is_noticed(tmp_path: Path) -> None:
+    def read(path: Path, max_bytes: int) -> None:
+        Path("/etc/hostname").exists()
+        (tmp_path / "other").write_bytes(b"")
+
+    with pytest.raises(AssertionError, match="other"):
+        mutate.survives(read, tmp_path / "a.npz", b"")
+
+
 @each_format
 def test_mutations(suffix: str, tmp_path: Path) -> None:
     seeds = [FORMATS[suffix](arrays) for arrays in networks()]
@@ -140,6 +149,16 @@ def test_max_bytes(suffix: str, tmp_path: Path) -> None:
         open_weights(path, 419)
     with pytest.raises(ModelFormatError, match="more than max_bytes"):
         pycnn.load("lenet5", weights=path, max_bytes=100)
+
+
+@each_format
+def test_values_beyond_float32(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"w{suffix}"
+    path.write_bytes(FORMATS[suffix]({"a": np.array([1.0, 1e39])}))
+    with pytest.raises(ModelFormatError, match="tensor 'a' has values beyond float32"):
+        open_weights(path).read("a")
+    path.write_bytes(FORMATS[suffix]({"a": np.array([1.0, np.inf, np.nan])}))
+    np.testing.assert_array_equal(open_weights(path).read("a"), np.float32([1, np.inf, np.nan]))
 
 
 def test_a_zip_bomb_is_not_inflated(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -311,6 +312,28 @@ def test_load_fetches_at_first_use(published: pycnn.Model, server: Server, home:
     assert hub.weights_status(variant) == "verified"
     (home / "resnet20@akamaster.npz.sha256").unlink()
     assert hub.weights_status(variant) == "cached"
+
+
+def test_a_bar_is_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    for is_terminal in (True, False):
+        stream = io.StringIO()
+        monkeypatch.setattr(stream, "isatty", lambda answer=is_terminal: answer, raising=False)
+        monkeypatch.setattr(sys, "stderr", stream)
+        with hub._bar("w.npz") as progress:
+            if progress is not None:
+                progress(500, 1000)
+        assert ("w.npz" in stream.getvalue()) == is_terminal
+
+
+def test_nothing_is_fetched_to_measure_speed(
+    published: pycnn.Model, server: Server, home: Path
+) -> None:
+    from pycnn.cli.common import load_model
+
+    model = load_model("resnet20", None, None, random_if_none=True)
+    assert model.weights_origin == "random, seed 0"
+    assert server.requests == []
 
 
 def test_a_mirror(

@@ -73,7 +73,7 @@ class NpzFile(TensorFile):
                 array = np.lib.format.read_array(file, allow_pickle=False)
         except _DAMAGE as error:
             raise ModelFormatError(f"{self.path}: array '{name}': {error}") from error
-        return np.asarray(array, np.float32, order="C")
+        return self._as_float32(name, array)
 
 
 def _metadata(comment: bytes) -> dict[str, str]:

@@ -47,7 +47,7 @@ class SafetensorsFile(TensorFile):
             array = self._file.get_tensor(name)
         except self._error as error:
             raise ModelFormatError(f"{self.path}: tensor '{name}': {error}") from error
-        return np.asarray(array, np.float32, order="C")
+        return self._as_float32(name, array)
 
 
 def write(path: Path, content: Content) -> None:

@@ -88,6 +88,16 @@ class TensorFile(ABC):
                 f"expected one of {', '.join(FLOAT_DTYPES)}"
             )
 
+    def _as_float32(self, name: str, array: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+        """The values as float32, row by row; not copied where they are so already."""
+        try:
+            with np.errstate(over="raise", invalid="ignore"):
+                return np.asarray(array, np.float32, order="C")
+        except FloatingPointError:
+            raise ModelFormatError(
+                f"{self.path}: tensor '{name}' has values beyond float32"
+            ) from None
+
 
 class MappedTensors(TensorFile):
     """Tensors that lie as plain bytes at known places of a file, which is mapped, not read."""
@@ -151,7 +161,7 @@ class MappedTensors(TensorFile):
         if not all(shape):
             return np.zeros(shape, np.float32)
         steps = tuple(step * dtype.itemsize for step in strides)
-        return np.asarray(np.ndarray(shape, dtype, self.data, offset, steps), np.float32, order="C")
+        return self._as_float32(name, np.ndarray(shape, dtype, self.data, offset, steps))
 
 
 def map_file(path: Path) -> memoryview:
