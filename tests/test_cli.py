@@ -203,6 +203,19 @@ def test_convert(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pycnn.load(again).run(x), model.run(x))
 
 
+def test_files_in_place_of_names(tmp_path: Path) -> None:
+    path = str(tmp_path / "mine.safetensors")
+    pycnn.load("lenet5").save(path)
+    found = document("classify", THREE, "--model", path)
+    assert found["model"] == "lenet5@mnist"
+    assert found["results"][0]["predictions"][0]["label"] == "3"
+    assert document("summary", path)["parameters"] == 61_706
+    assert document("bench", path, "--runs", "1")["weights"] == path
+    done = pycnn_command("classify", THREE, "--model", path, "--option", "activation=tanh")
+    assert done.returncode == 2
+    assert "is a file, which has none" in done.stderr
+
+
 def test_convert_weights_of_no_known_network(tmp_path: Path) -> None:
     np.savez(tmp_path / "in.npz", a=np.ones((2, 3), np.float16), steps=np.arange(3))
     done = document("convert", str(tmp_path / "in.npz"), str(tmp_path / "out.safetensors"))
