@@ -85,7 +85,7 @@ def test_checkpoints_of_training_scripts(tmp_path: Path, zip_layout: bool) -> No
         checkpoint = {
             "epoch": 3,
             "best": np.float64(0.5),
-            "args": argparse.Namespace(lr=0.1, devices=[0, 1]),
+            "args": argparse.Namespace(lr=0.1, devices=[0, 1], mean=torch.zeros(3)),
             "optimizer": optimizer.state_dict(),
             wrapper: state,
         }

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -209,10 +209,18 @@ class TorchFile(MappedTensors):
     # The legacy layout ----------------------------------------------------------------------------
 
     def _read_legacy(self) -> None:
+        # The bytes of a storage do not say how wide its elements are: what refers to it does.
+        widths: dict[str, int] = {}
+
+        def persistent(value: object) -> _Storage:
+            storage = _storage(value)
+            widths[storage.key] = np.dtype(storage.dtype).itemsize
+            return storage
+
         values = []
         start = 0
         for _ in range(5):
-            value, start = unpickle(self.data, _ALLOWED, _storage, start)
+            value, start = unpickle(self.data, _ALLOWED, persistent, start)
             values.append(value)
             if values[0] != _LEGACY_MAGIC:
                 raise ModelFormatError(f"{self.path}: not a PyTorch file: another magic number")
@@ -222,12 +230,10 @@ class TorchFile(MappedTensors):
         little = isinstance(system, dict) and system.get("little_endian", True)
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
             raise ModelFormatError(f"{self.path}: no list of storages before byte {start}")
-        # The bytes of a storage do not say how wide its elements are: the tensors do.
-        widths = {t.storage.key: np.dtype(t.storage.dtype).itemsize for t in _tensors(root)}
         places: dict[str, tuple[int, int]] = {}
         for key in keys:
             if key not in widths:
-                raise ModelFormatError(f"{self.path}: nothing uses storage '{key[:100]}'")
+                raise ModelFormatError(f"{self.path}: nothing refers to storage '{key[:100]}'")
             count = int.from_bytes(self.data[start : start + 8], "little")
             places[key] = start + 8, count * widths[key]
             start += 8 + count * widths[key]
@@ -282,16 +288,3 @@ class TorchFile(MappedTensors):
 
 def _base(name: str) -> str:
     return name.rpartition("/")[2]
-
-
-def _tensors(root: object) -> Iterator[_Tensor]:
-    """Every tensor in nested dicts, lists and tuples, each container once."""
-    seen: set[int] = set()
-    waiting = [root]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, _Tensor):
-            yield value
-        elif isinstance(value, (dict, list, tuple)) and id(value) not in seen:
-            seen.add(id(value))
-            waiting.extend(value.values() if isinstance(value, dict) else value)
