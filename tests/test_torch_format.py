@@ -18,6 +18,7 @@ import torch
 
 from pycnn import ModelFormatError, UnsupportedError
 from pycnn.formats import open_weights
+from pycnn.formats.tensor_file import MappedTensors
 from pycnn.formats.unpickle import UnpicklingError, unpickle
 
 LAYOUTS = pytest.mark.parametrize("zip_layout", [True, False], ids=["zip", "legacy"])
@@ -34,6 +35,8 @@ def same(path: Path, expected: dict[str, torch.Tensor]) -> None:
     for name, tensor in expected.items():
         got = file.read(name)
         assert got.dtype == np.float32
+        assert got.shape == tuple(tensor.shape)
+        assert got.flags.aligned and got.flags.c_contiguous
         np.testing.assert_array_equal(got, tensor.detach().float().numpy())
 
 
@@ -92,6 +95,19 @@ def test_checkpoints_of_training_scripts(tmp_path: Path, zip_layout: bool) -> No
         same(save(checkpoint, tmp_path / "checkpoint.pt", zip_layout), state)
 
 
+def test_a_storage_at_an_odd_place(tmp_path: Path) -> None:
+    source = save({"w": torch.arange(4.0)}, tmp_path / "even.pt", True)
+    odd = tmp_path / "odd.pt"
+    with zipfile.ZipFile(source) as even, zipfile.ZipFile(odd, "w") as archive:
+        archive.writestr("archive/x", b"1")
+        for entry in even.infolist():
+            archive.writestr(entry.filename.replace("even", "archive"), even.read(entry))
+    file = open_weights(odd)
+    assert isinstance(file, MappedTensors)
+    assert file._places["w"][0] % 4 != 0
+    same(odd, {"w": torch.arange(4.0)})
+
+
 def test_storages_of_the_other_byte_order(tmp_path: Path) -> None:
     source = save({"w": torch.arange(4.0)}, tmp_path / "little.pt", True)
     swapped = tmp_path / "big.pt"
@@ -104,6 +120,32 @@ def test_storages_of_the_other_byte_order(tmp_path: Path) -> None:
                 data = np.frombuffer(data, "<f4").astype(">f4").tobytes()
             big.writestr(entry.filename, data)
     same(swapped, {"w": torch.arange(4.0)})
+
+
+PLAIN = {
+    "numbers": [0, 1, -1, 255, 256, 65536, -(1 << 31), 1 << 40, 0x1950A86A20F9469CFC6C, 2.5],
+    "others": (None, True, False, "text", "\u00e9" * 300, b"bytes", b"b" * 300),
+    "nested": {"a": {"b": ({}, [], ())}, 7: [1, (2, (3, 4), 5, 6, 7)]},
+}
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_plain_values(protocol: int) -> None:
+    data = pickle.dumps(PLAIN, protocol)
+    assert unpickle(memoryview(b"xx" + data + b"more"), {}, lambda _: None, 2) == (
+        PLAIN,
+        2 + len(data),
+    )
+
+
+def test_what_python_2_wrote() -> None:
+    """Strings of bytes, and an OrderedDict as a call with a list of lists."""
+    data = (
+        b"\x80\x02ccollections\nOrderedDict\nq\x01]q\x02]q\x03(U\x03keyq\x04K\x07ea\x85q\x05Rq\x06."
+    )
+    call = {"collections.OrderedDict": dict}
+    assert unpickle(memoryview(data), call, lambda _: None)[0] == {"key": 7}
+    assert unpickle(memoryview(b"\x80\x02T\x02\0\0\0\xe9a."), {}, lambda _: None)[0] == "\u00e9a"
 
 
 # What is refused ---------------------------------------------------------------------------------

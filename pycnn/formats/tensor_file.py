@@ -89,10 +89,10 @@ class TensorFile(ABC):
             )
 
     def _as_float32(self, name: str, array: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-        """The values as float32, row by row; not copied where they are so already."""
+        """The values as float32, row by row and aligned; not copied where they are so already."""
         try:
             with np.errstate(over="raise", invalid="ignore"):
-                return np.asarray(array, np.float32, order="C")
+                return np.require(array, np.float32, ["C", "A"])
         except FloatingPointError:
             raise ModelFormatError(
                 f"{self.path}: tensor '{name}' has values beyond float32"
