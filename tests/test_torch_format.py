@@ -46,6 +46,8 @@ def test_tensors_of_every_kind(tmp_path: Path, zip_layout: bool) -> None:
     tensors = {
         "plain": base,
         "half": base.half(),
+        "bfloat16": base.bfloat16(),
+        "bfloat16, transposed": base.bfloat16().t(),
         "double": base.double(),
         "scalar": torch.tensor(2.5),
         "empty": torch.zeros(0, 3),

@@ -17,8 +17,8 @@ from pycnn.errors import ModelFormatError
 # More than any network here takes; a file that announces more is refused at its headers.
 MAX_BYTES = 8 << 30
 
-# Names of NumPy dtypes that become float32 without asking; everything else is refused.
-FLOAT_DTYPES = ("float16", "float32", "float64")
+# What becomes float32 without asking; everything else is refused. NumPy has no bfloat16.
+FLOAT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 _MAX_DIMENSIONS = 32
 _LONGEST_NAME = 512
@@ -115,6 +115,7 @@ class MappedTensors(TensorFile):
         dtype: np.dtype[np.generic],
         strides: Sequence[int] | None = None,
         end: int | None = None,
+        bfloat16: bool = False,
     ) -> None:
         """Say where a tensor lies, and check it.
 
@@ -130,13 +131,15 @@ class MappedTensors(TensorFile):
             In elements, none negative; default: row by row.
         end : int, optional
             Where the part of the file that it lies in ends; default: the file's end.
+        bfloat16 : bool
+            Whether `dtype`, which is uint16, is the upper half of float32.
 
         Raises
         ------
         ModelFormatError
             It does not lie there, or is what :meth:`_declare` refuses.
         """
-        self._declare(name, shape, dtype.name)
+        self._declare(name, shape, "bfloat16" if bfloat16 else dtype.name)
         sizes = self.shapes[name]
         rows = _row_major(sizes) if strides is None else tuple(strides)
         if len(rows) != len(sizes) or any(step < 0 for step in rows):
@@ -161,7 +164,10 @@ class MappedTensors(TensorFile):
         if not all(shape):
             return np.zeros(shape, np.float32)
         steps = tuple(step * dtype.itemsize for step in strides)
-        return self._as_float32(name, np.ndarray(shape, dtype, self.data, offset, steps))
+        array: npt.NDArray[np.generic] = np.ndarray(shape, dtype, self.data, offset, steps)
+        if self.dtypes[name] == "bfloat16":
+            array = (array.astype(np.uint32) << 16).view(np.float32)
+        return self._as_float32(name, array)
 
 
 def map_file(path: Path) -> memoryview:

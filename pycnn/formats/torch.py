@@ -33,11 +33,12 @@ _LEGACY_PROTOCOL = 1001
 _PICKLE = "data.pkl"
 _LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip entry: lengths of its name and extra field
 
-# Storage type -> dtype without its byte order.
+# Storage type -> dtype without its byte order; of bfloat16, which NumPy lacks, the name.
 _STORAGES = {
     "FloatStorage": "f4",
     "DoubleStorage": "f8",
     "HalfStorage": "f2",
+    "BFloat16Storage": "bfloat16",
     "LongStorage": "i8",
     "IntStorage": "i4",
     "ShortStorage": "i2",
@@ -214,7 +215,7 @@ class TorchFile(MappedTensors):
 
         def persistent(value: object) -> _Storage:
             storage = _storage(value)
-            widths[storage.key] = np.dtype(storage.dtype).itemsize
+            widths[storage.key] = _dtype(storage).itemsize
             return storage
 
         values = []
@@ -258,7 +259,7 @@ class TorchFile(MappedTensors):
         """Place the tensors of the state dict; `find` gives a storage's first byte and bytes."""
         for name, tensor in self._state_dict(root).items():
             storage = tensor.storage
-            dtype = np.dtype(order + storage.dtype)
+            dtype = _dtype(storage, order)
             start, size = find(storage)
             self.place(
                 name,
@@ -267,6 +268,7 @@ class TorchFile(MappedTensors):
                 dtype,
                 strides=tensor.strides,
                 end=start + size,
+                bfloat16=storage.dtype == "bfloat16",
             )
 
     def _state_dict(self, root: object) -> dict[str, _Tensor]:
@@ -284,6 +286,10 @@ class TorchFile(MappedTensors):
             keys = ", ".join(str(key)[:40] for key in list(root)[:10])
             raise ModelFormatError(f"{self.path}: no tensors in the dict of {keys or 'nothing'}")
         return found
+
+
+def _dtype(storage: _Storage, order: str = "<") -> np.dtype[np.generic]:
+    return np.dtype(order + ("u2" if storage.dtype == "bfloat16" else storage.dtype))
 
 
 def _base(name: str) -> str:
