@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ class Match(NamedTuple):
 
 def rename_for(variant: Variant, graph: Graph) -> Rename:
     """What turns the publisher's names, or ours, into ours."""
-    return partial(_our_name, variant, graph)
+    return functools.partial(_our_name, variant, graph)
 
 
 def _our_name(variant: Variant, graph: Graph, name: str) -> str | None:
@@ -84,13 +84,20 @@ def recognise(file: TensorFile, among: Iterable[Variant] | None = None) -> Match
 
 def _digest_of(path: Path, stated: Iterable[str]) -> str | None:
     """Find the digest, written as `Published.digest` writes it, that a file has."""
-    import hashlib  # here: it is slow to import
-
     stated = list(stated)
     for algorithm in dict.fromkeys(digest.partition(":")[0] for digest in stated):
-        with open(path, "rb") as file:
-            whole = f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
+        status = path.stat()
+        whole = f"{algorithm}:{_hash(path, algorithm, status.st_size, status.st_mtime_ns)}"
         for digest in stated:
             if whole.startswith(digest):
                 return digest
     return None
+
+
+@functools.lru_cache(maxsize=64)
+def _hash(path: Path, algorithm: str, size: int, mtime_ns: int) -> str:
+    """Hexadecimal digits; once for a file, as long as size and time say that it is the same."""
+    import hashlib  # here: it is slow to import
+
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
