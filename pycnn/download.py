@@ -26,6 +26,7 @@ Progress = Callable[[int, int | None], None]
 
 TIMEOUT_S = 30.0  # without a byte
 ATTEMPTS = 5  # in a row that bring nothing
+ALL_ATTEMPTS = 100
 PAUSE_S = 1.0  # before the second attempt; doubled before each further one
 MAX_BYTES = 4 << 30  # no published weights come near; a server that never ends does
 _CHUNK_BYTES = 1 << 20
@@ -99,40 +100,43 @@ def _pinned(path: Path) -> str | None:
 def _arrives(url: str, part: Path, expected: str | None, progress: Progress | None) -> bool:
     """Fetch all of `part`, and say whether it has the digest."""
     failures = 0
-    while True:
+    for _ in range(ALL_ATTEMPTS):
         before = _size(part)
         try:
             _attempt(url, part, expected is not None, progress)
-            break
+            return expected is None or _digest(part, expected).startswith(expected)
         except _TryAgain as error:
             failures = 1 if _size(part) > before else failures + 1
             if failures == ATTEMPTS:
                 kind = WeightsError if error.reached else OfflineError
                 raise kind(f"{url}: {error}, {ATTEMPTS} times in a row") from None
         time.sleep(PAUSE_S * 2 ** (failures - 1))
-    return expected is None or _digest(part, expected).startswith(expected)
+    raise WeightsError(f"{url}: broke off {ALL_ATTEMPTS} times")
 
 
 def _attempt(url: str, part: Path, has_digest: bool, progress: Progress | None) -> None:
     """One request, for what is missing of `part`; returns when all of it is there."""
-    headers = {"User-Agent": f"pycnn/{__version__}", "Accept-Encoding": "identity"}
     offset = _size(part)
-    validator = _read(_beside(part, ".etag"))
+    validator = _read(_beside(part, ".etag")).strip()
+    headers = {"User-Agent": f"pycnn/{__version__}", "Accept-Encoding": "identity"}
     if offset and validator:
         headers |= {"Range": f"bytes={offset}-", "If-Range": validator}
+    with _open(url, headers, part) as response:
+        offset = _resumed_at(response, offset)
+        length = response.headers.get("Content-Length", "")
+        total = offset + int(length) if length.isdecimal() else None
+        if total is None and not has_digest:
+            raise WeightsError(f"{url}: neither its hash nor its length is known")
+        if offset == 0:
+            _discard(part)
+            _beside(part, ".etag").write_text(_validator(response))
+        _store(response, part, offset, total, progress)
+
+
+def _open(url: str, headers: dict[str, str], part: Path) -> Any:
+    request = urllib.request.Request(url, headers=headers)
     try:
-        with _opener().open(
-            urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S
-        ) as response:
-            offset = _resumed_at(response, offset)
-            length = response.headers.get("Content-Length", "")
-            total = offset + int(length) if length.isdecimal() else None
-            if total is None and not has_digest:
-                raise WeightsError(f"{url}: neither its hash nor its length is known")
-            if offset == 0:
-                _discard(part)
-                _beside(part, ".etag").write_text(_validator(response))
-            _store(response, part, offset, total, progress)
+        return urllib.request.build_opener(_Redirects).open(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416:  # the part is longer than the file
@@ -143,18 +147,17 @@ def _attempt(url: str, part: Path, has_digest: bool, progress: Progress | None) 
     except urllib.error.URLError as error:
         raise _TryAgain(f"cannot be reached ({error.reason})", False) from None
     except (http.client.HTTPException, OSError) as error:  # OSError: a timeout, a reset
-        reason = str(error) or type(error).__name__
-        raise _TryAgain(f"the transfer broke off ({reason})", True) from None
+        raise _broken_off(error) from None
 
 
 def _store(
     response: Any, part: Path, offset: int, total: int | None, progress: Progress | None
 ) -> None:
+    done = offset
     with open(part, "r+b" if offset else "wb") as file:
         file.seek(offset)
         file.truncate()
-        done = offset
-        while chunk := response.read1(_CHUNK_BYTES):
+        while chunk := _chunk(response):
             done += len(chunk)
             if done > MAX_BYTES:
                 raise WeightsError(f"{response.url}: more than {MAX_BYTES:,} bytes")
@@ -165,6 +168,19 @@ def _store(
         os.fsync(file.fileno())
     if total is not None and done < total:
         raise _TryAgain(f"the transfer ended after {done:,} of {total:,} bytes", True)
+
+
+def _chunk(response: Any) -> bytes:
+    """The next bytes. Errors of the network end here: those of the disk are not worth a retry."""
+    try:
+        chunk: bytes = response.read1(_CHUNK_BYTES)
+        return chunk
+    except (http.client.HTTPException, OSError) as error:
+        raise _broken_off(error) from None
+
+
+def _broken_off(error: Exception) -> _TryAgain:
+    return _TryAgain(f"the transfer broke off ({str(error) or type(error).__name__})", True)
 
 
 def _resumed_at(response: Any, offset: int) -> int:
@@ -190,10 +206,6 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         if urlsplit(url).scheme not in allowed:
             raise WeightsError(f"{req.full_url}: will not follow its redirect to {url}")
         return super().redirect_request(req, fp, code, msg, hdrs, url)
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(_Redirects)
 
 
 @contextmanager

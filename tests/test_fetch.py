@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -224,6 +225,27 @@ def test_a_server_that_never_ends(
     server.faults = ["endless"]
     with pytest.raises(WeightsError, match="more than 4,000,000 bytes"):
         fetched(server, tmp_path / "w.npz")
+
+
+def test_a_server_that_always_breaks_off(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "ALL_ATTEMPTS", 2)
+    server.faults = ["cut"] * 9
+    with pytest.raises(WeightsError, match="broke off 2 times"):
+        fetched(server, tmp_path / "w.npz")
+
+
+def test_a_full_disk_is_not_the_networks_fault(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(download.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        fetched(server, tmp_path / "w.npz")
+    assert server.requests == ["/w.npz"]
 
 
 def test_no_server(server: Server, tmp_path: Path) -> None:
