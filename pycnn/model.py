@@ -323,7 +323,7 @@ class Model:
             {**defaults, **self._choices},
             self.preprocessing,
             None if usual else self.labels,
-            origin=self._weights.describe(),
+            origin=os.path.basename(self._weights.describe()),  # of a file, not whose home it is in
         )
 
     def summary(self, batch: int = 1, size: tuple[int, int] | None = None) -> Summary:

@@ -86,7 +86,11 @@ class Passport:
                         f"expected one of {', '.join(by_text)}"
                     )
                 choices[choice] = by_text[found[choice]]
-        preprocessing = _json(found, "preprocessing", where)
+        steps = _json(found, "preprocessing", where)
+        try:
+            preprocessing = None if steps is None else Preprocessing.from_dict(steps)
+        except ModelFormatError as error:
+            raise ModelFormatError(f"{where}: {error}") from None
         labels = _json(found, "labels", where)
         if labels is not None and not (
             isinstance(labels, list) and all(isinstance(label, str) for label in labels)
@@ -95,7 +99,7 @@ class Passport:
         return cls(
             variant,
             choices,
-            None if preprocessing is None else Preprocessing.from_dict(preprocessing),
+            preprocessing,
             labels,
             found.get("origin", ""),
         )

@@ -169,3 +169,24 @@ def test_a_zip_bomb_is_not_inflated(tmp_path: Path) -> None:
         pytest.raises(ModelFormatError, match="more than max_bytes"),
     ):
         open_weights(path, 1 << 24)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_mutated_passports(suffix: str, tmp_path: Path) -> None:
+    """`load(path)` believes what a file says of itself only where it makes sense."""
+    good = tmp_path / f"good{suffix}"
+    pycnn.load("lenet5").save(good)
+    path = tmp_path / f"mutant{suffix}"
+
+    def load(path: Path, max_bytes: int) -> None:
+        model = pycnn.load(path, max_bytes=max_bytes)
+        model.run(np.zeros((1, 1, 32, 32), np.float32))
+
+    pycnn.load(good).run(np.zeros((1, 1, 32, 32), np.float32))
+    data = good.read_bytes()
+    outcomes = collections.Counter(
+        mutate.survives(load, path, mutant)
+        for mutant in mutate.mutations([data], MUTATIONS // 4, 3)
+    )
+    assert set(outcomes) <= {"read", "ModelFormatError", "UnsupportedError", "WeightsError"}
+    assert outcomes["read"] > 10, outcomes

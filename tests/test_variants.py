@@ -159,6 +159,7 @@ def test_what_others_read_of_a_saved_model(tmp_path: Path) -> None:
         metadata = file.metadata()
     assert metadata["pycnn.variant"] == "lenet5@mnist"
     assert metadata["pycnn.activation"] == "tanh"
+    assert metadata["pycnn.origin"] == "lenet5.safetensors"
     assert metadata["pycnn.licence"] == "Apache-2.0"
     assert json.loads(metadata["pycnn.preprocessing"])["input_size"] == [32, 32]
 
