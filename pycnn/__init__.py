@@ -8,6 +8,7 @@ from pycnn._core import __version__, active_isa, available_isas
 from pycnn.errors import (
     DeviceError,
     ImageError,
+    InputWarning,
     ModelFormatError,
     OfflineError,
     PycnnError,
@@ -25,6 +26,7 @@ __all__ = [
     "DeviceError",
     "Graph",
     "ImageError",
+    "InputWarning",
     "Model",
     "ModelFormatError",
     "OfflineError",

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 __all__ = [
     "DeviceError",
     "ImageError",
+    "InputWarning",
     "ModelFormatError",
     "OfflineError",
     "PycnnError",
@@ -62,8 +63,12 @@ class UnsupportedError(PycnnError, NotImplementedError):
     """The request is valid, but pycnn does not implement it."""
 
 
+class InputWarning(UserWarning):
+    """A batch does not look as the network's preprocessing makes it; said once for a model."""
+
+
 class ImageError(PycnnError, ValueError):
-    """An image cannot be found, decoded or used; the message names it and the reason."""
+    """An image, or a batch of them, cannot be found, decoded or used; the message says why."""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from pycnn.errors import WeightsError
+from pycnn.formats import (
+    MAX_BYTES,
+    TensorFile,
+    holds_graph,
+    holds_weights,
+    open_graph,
+    open_weights,
+)
 from pycnn.graph import Graph
-from pycnn.hub import default_weights
+from pycnn.hub import default_weights, verified
 from pycnn.model import Model
-from pycnn.models import Variant, find
+from pycnn.models import Variant, find, variants
 from pycnn.opset import Tuning
+from pycnn.passport import Passport
+from pycnn.recognition import fitting, recognise, rename_for
 from pycnn.vision.labels import labels as labels_of
 from pycnn.vision.preprocess import Preprocessing
-from pycnn.weights import ArrayWeights, FileWeights, RandomWeights, Weights, check
+from pycnn.weights import ArrayWeights, FileWeights, RandomWeights, Rename, Weights, check
 
 WeightsLike = str | os.PathLike[str] | Mapping[str, Any] | None
 
 
 def load(
-    name: str,
+    name: str | os.PathLike[str],
     weights: WeightsLike = None,
     *,
     threads: int | None = None,
     isa: str | None = None,
     seed: int = 0,
+    max_bytes: int = MAX_BYTES,
+    check_input: bool = True,
+    strict: bool = False,
     optimize: str = "latency",
     winograd: bool = True,
     **choices: object,
@@ -35,13 +47,14 @@ def load(
 
     Parameters
     ----------
-    name : str
+    name : str or path
         A network, ``"inception_v1"``, or one variant of it, ``"inception_v1@bvlc"``; see
-        ``pycnn list``.
+        ``pycnn list``. Or a file, by its suffix: one that has a network in it, or one of weights
+        that says by its passport, hash, names and shapes whose they are.
     weights : optional
-        None or "default" (what ships with pycnn or lies in its cache), "random" (He initialisation
-        by `seed`), a path to a .safetensors or .npz file, or a dict of arrays. Names are ours or
-        the publisher's.
+        None or "default" (what ships with pycnn, lies in its cache or is fetched from its
+        publisher), "random" (He initialisation by `seed`), a path to a .safetensors, .npz, .pt,
+        .pth or .th file, or a dict of arrays. Names are ours or the publisher's.
     threads : int, optional
         How many threads a run may use; default: ``PYCNN_NUM_THREADS``, else what affinity, cgroup
         quota and cores allow.
@@ -49,6 +62,14 @@ def load(
         Instruction set; default: ``PYCNN_CPU_ISA``, else the machine's best.
     seed : int
         For random weights.
+    max_bytes : int
+        The most that the tensors of a file may take, as float32.
+    check_input : bool
+        Whether to look, now and then, if batches are as the variant's preprocessing makes them:
+        in the right range, normalised once, with the colours in order. What is found is an
+        :class:`pycnn.InputWarning`, once.
+    strict : bool
+        Look at every batch, and raise :class:`pycnn.ImageError`.
     optimize : {"latency", "throughput"}
         What the layers' algorithms are chosen for: an image at a time, or batches. The bits of an
         image do not depend on its batch, so this is said here, not guessed from the batch.
@@ -66,7 +87,12 @@ def load(
     ------
     WeightsError
         There are no weights, or they do not fit: every missing, surplus and misshapen tensor is
-        named.
+        named, and the variants that they fit; or they are of another variant by their passport or
+        hash.
+    OfflineError
+        The weights must be fetched, and cannot be; the message says where to put them.
+    ModelFormatError
+        A file is damaged, or larger than `max_bytes`.
     UnknownNameError, ValueError
         An unknown name; an unknown choice or value of one. Near matches are named.
 
@@ -77,24 +103,137 @@ def load(
     >>> model.summary().parameters
     61706
     """
-    variant = find(name)
+    options = {
+        "threads": threads,
+        "isa": isa,
+        "check_input": check_input,
+        "strict": strict,
+        "tuning": Tuning(optimize, winograd),
+    }
+    if holds_graph(name):
+        if choices:
+            raise ValueError(f"{os.fspath(name)}: a file has no option {next(iter(choices))!r}")
+        return _load_graph(name, weights, seed, max_bytes, options)
+    if holds_weights(name):
+        if weights is not None:
+            raise ValueError(f"{os.fspath(name)}: a file of weights is given, so weights= is not")
+        variant, choices = _whose(open_weights(name, max_bytes), choices)
+        weights = name
+    else:
+        variant = find(os.fspath(name))
+    return _load_variant(variant, weights, seed, max_bytes, choices, options)
+
+
+def _load_graph(
+    path: str | os.PathLike[str],
+    weights: WeightsLike,
+    seed: int,
+    max_bytes: int,
+    options: Mapping[str, Any],
+) -> Model:
+    """A network from a file, with the weights in it or with those given."""
+    graph, tensors = open_graph(path, max_bytes)
+    if _is_default(weights):
+        source: Weights = FileWeights(tensors)
+    else:
+        source = _source(weights, graph, None, seed, max_bytes)
+    # Caffe's rule: a network takes what it knows of a file, which may be that of a larger one.
+    check(graph, source, optional=source.shapes)
+    return Model(graph, source, **options)
+
+
+def _load_variant(
+    variant: Variant,
+    weights: WeightsLike,
+    seed: int,
+    max_bytes: int,
+    choices: Mapping[str, object],
+    options: Mapping[str, Any],
+) -> Model:
     graph = variant.graph(**choices)
-    source = _weights(weights, graph, variant, seed)
-    used = graph.with_outputs(graph.outputs)
-    check(used, source, optional=graph.parameters)
-    _check_choices(variant, choices, source)
+    default = _is_default(weights)
+    if default:
+        weights = default_weights(variant)
+    rename = rename_for(variant, graph)
+    source = _source(weights, graph, rename, seed, max_bytes)
+    passport = None
+    recognised_by = None
+    if isinstance(source, FileWeights):
+        passport = Passport.from_metadata(source.file.metadata, source.path)
+        recognised_by = _recognise(source, graph, variant, passport)
+        if passport is not None:
+            _check_choices(graph, passport, source.path)
+        if default and recognised_by != "passport" and verified(variant):
+            recognised_by = "hash"
+    else:
+        check(graph.with_outputs(graph.outputs), source, optional=graph.parameters)
+    preprocessing = passport.preprocessing if passport else None
+    labels = passport.labels if passport else None
+    if labels is None and variant.labels:
+        labels = labels_of(variant.labels)
     return Model(
         graph,
         source,
         variant=variant,
         choices=choices,
-        default_weights=_is_default(weights),
-        preprocessing=variant.preprocessing,
-        labels=labels_of(variant.labels) if variant.labels else None,
-        threads=threads,
-        isa=isa,
-        tuning=Tuning(optimize, winograd),
+        default_weights=default,
+        recognised_by=recognised_by,
+        preprocessing=preprocessing or variant.preprocessing,
+        labels=labels,
+        **options,
     )
+
+
+def _whose(file: TensorFile, choices: dict[str, object]) -> tuple[Variant, dict[str, object]]:
+    """The one variant that a file's weights belong to, and the choices that they were made for."""
+    passport = Passport.from_metadata(file.metadata, str(file.path))
+    if passport is not None:
+        return passport.variant, {**passport.choices, **choices}
+    match = recognise(file)
+    if len(match.variants) == 1:
+        return match.variants[0], choices
+    names = ", ".join(variant.id for variant in match.variants)
+    if names:
+        raise WeightsError(
+            f"{file.path} fits {names}, and nothing in it says which: name the network and give "
+            "the file as weights="
+        )
+    raise WeightsError(
+        f"{file.path} fits no network that pycnn knows: it has {len(file.shapes)} tensors, "
+        f"{', '.join(list(file.shapes)[:5])}, ..."
+    )
+
+
+def _recognise(
+    source: FileWeights, graph: Graph, variant: Variant, passport: Passport | None
+) -> str | None:
+    """What says that a file is this variant's; None where only the caller does.
+
+    Raises
+    ------
+    WeightsError
+        It is another variant's, which is named, or it does not fit.
+    """
+    if passport is not None and passport.variant is not variant:
+        raise WeightsError(
+            f"{source.path} is of {passport.variant.id}, not of {variant.id}, as it says itself"
+        )
+    try:
+        check(graph.with_outputs(graph.outputs), source, optional=graph.parameters)
+    except WeightsError as error:
+        others = [other.id for other in fitting(source.file)]
+        hint = f"\nThese weights fit {', '.join(others)}." if others else ""
+        raise WeightsError(f"{error}{hint}") from None
+    if passport is not None:
+        return "passport"
+    kin = [other for other in variants() if other.name == variant.name]
+    match = recognise(source.file, kin)
+    if match.by == "hash" and variant not in match.variants:
+        raise WeightsError(
+            f"{source.path} is of {match.variants[0].id}, not of {variant.id}, by its hash; "
+            "names and shapes are the same"
+        )
+    return match.by if match.variants == [variant] else None
 
 
 def restore(
@@ -105,75 +244,57 @@ def restore(
     weights: str | int | Mapping[str, Any],
     preprocessing: Preprocessing | None,
     labels: Sequence[str] | None,
-    threads: int | None,
-    isa: str | None,
-    tuning: Tuning,
+    **options: Any,
 ) -> Model:
     """Make a pickled model anew; `weights` is a path or "default", a seed, or the arrays."""
-    known = find(variant) if variant else None
-    if known is not None:
-        graph = known.graph(**choices)
-    elif graph is None:
+    if variant is not None:
+        seed = weights if isinstance(weights, int) else 0
+        given: WeightsLike = "random" if isinstance(weights, int) else weights
+        model = _load_variant(find(variant), given, seed, MAX_BYTES, choices, options)
+        model.preprocessing = preprocessing
+        model.labels = None if labels is None else tuple(labels)
+        return model
+    if graph is None:
         raise ValueError("a pickled model needs a variant or a graph")
     source: Weights
     if isinstance(weights, int):
         source = RandomWeights(graph, weights)
-    elif known is not None:
-        source = _weights(weights, graph, known, 0)
-    elif isinstance(weights, str):
-        source = FileWeights(weights)
     else:
-        source = ArrayWeights(weights)
-    check(graph.with_outputs(graph.outputs), source, optional=graph.parameters)
-    return Model(
-        graph,
-        source,
-        variant=known,
-        choices=choices,
-        default_weights=known is not None and _is_default(weights),
-        preprocessing=preprocessing,
-        labels=labels,
-        threads=threads,
-        isa=isa,
-        tuning=tuning,
-    )
+        source = _source(weights, graph, None, 0, MAX_BYTES)
+    check(graph, source, optional=source.shapes)
+    return Model(graph, source, preprocessing=preprocessing, labels=labels, **options)
 
 
 def _is_default(weights: object) -> bool:
     return weights is None or (isinstance(weights, str) and weights == "default")
 
 
-def _check_choices(variant: Variant, choices: Mapping[str, object], weights: Weights) -> None:
-    """Refuse a file that says it was trained with another choice: names and shapes cannot tell."""
-    if not isinstance(weights, FileWeights):
-        return
-    for choice, values in variant.choices.items():
-        wanted = str(choices.get(choice, values[0]))
-        trained = weights.metadata.get(f"pycnn.{choice}", wanted)
-        if trained != wanted:
-            raise WeightsError(
-                f"{weights.path} was trained with {choice}={trained!r}, not {wanted!r}; "
-                f'leave {choice} out, or give other weights ("random" for untrained ones)'
-            )
+def _check_choices(graph: Graph, passport: Passport, where: str) -> None:
+    """Refuse weights that were made for another network: names and shapes cannot tell."""
+    made_for = passport.variant.graph(**passport.choices)
+    if _main(made_for) != _main(graph):
+        choices = ", ".join(f"{choice}={value!r}" for choice, value in passport.choices.items())
+        raise WeightsError(
+            f"{where} was trained with {choices}; leave other choices out, or give other weights "
+            '("random" for untrained ones)'
+        )
 
 
-def _weights(weights: WeightsLike, graph: Graph, variant: Variant, seed: int) -> Weights:
-    rename = partial(_our_name, graph, variant)
-    if _is_default(weights):
-        return FileWeights(default_weights(variant), rename)
+def _main(graph: Graph) -> Graph:
+    """The part of a graph that its main output needs."""
+    name, layer = next(iter(graph.outputs.items()))
+    return graph.with_outputs({name: layer})
+
+
+def _source(
+    weights: WeightsLike, graph: Graph, rename: Rename | None, seed: int, max_bytes: int
+) -> Weights:
     if isinstance(weights, str) and weights == "random":
         return RandomWeights(graph, seed)
     if isinstance(weights, (str, os.PathLike)):
-        return FileWeights(weights, rename)
+        return FileWeights(open_weights(weights, max_bytes), rename)
     if not isinstance(weights, Mapping):
         raise TypeError(
             f'weights must be a path, a dict of arrays, "default" or "random", got {weights!r}'
         )
     return ArrayWeights(weights, rename)
-
-
-def _our_name(graph: Graph, variant: Variant, name: str) -> str | None:
-    """Our name of a publisher's parameter; None for what no network needs."""
-    if name in graph.parameters or variant.rename is None:
-        return name
-    return variant.rename(name)

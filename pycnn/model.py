@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,11 +15,15 @@ import numpy as np
 
 from pycnn import _core
 from pycnn.compile import Plan, arena_elems, compile_graph, workspace_elems
-from pycnn.errors import ShapeError, UnsupportedError
+from pycnn.errors import ImageError, InputWarning, ShapeError, UnsupportedError
+from pycnn.formats import Content, write
 from pycnn.graph import Graph, Node
 from pycnn.opset import DEFAULT_TUNING, OPS, Array, Shape, Tuning
 from pycnn.passes import choose_algorithms, optimize
+from pycnn.passport import Passport
 from pycnn.summary import Summary, summarize
+from pycnn.vision.input_check import look as look_at_input
+from pycnn.vision.labels import labels as labels_of
 from pycnn.weights import (
     ArrayWeights,
     FileWeights,
@@ -97,6 +102,9 @@ class Model:
         How an image becomes an input, if known.
     labels
         Names of the classes, if known.
+    recognised_by
+        What says that a file's weights are the variant's: "passport", "hash" or "names and
+        shapes". None where only the caller says so.
     """
 
     def __init__(
@@ -107,10 +115,13 @@ class Model:
         variant: Variant | None = None,
         choices: Mapping[str, object] | None = None,
         default_weights: bool = False,
+        recognised_by: str | None = None,
         preprocessing: Preprocessing | None = None,
         labels: Sequence[str] | None = None,
         threads: int | None = None,
         isa: str | None = None,
+        check_input: bool = True,
+        strict: bool = False,
         tuning: Tuning = DEFAULT_TUNING,
     ) -> None:
         if threads is not None and not (isinstance(threads, int) and 1 <= threads <= 1024):
@@ -124,8 +135,13 @@ class Model:
         self._weights = weights
         self._choices = dict(choices or {})
         self._default_weights = default_weights
+        self.recognised_by = recognised_by
         self._threads = threads
         self._isa = isa
+        self._check_input = check_input
+        self._strict = strict
+        self._looks = check_input or strict
+        self._runs = 0
         self._tuning = tuning
         self._packed: dict[object, Any] = {}
         self._plans: OrderedDict[_Request, Plan] = OrderedDict()
@@ -180,14 +196,17 @@ class Model:
         taps = [taps] if isinstance(taps, str) else list(taps)
         outputs = {until: self._layer(until)} if until is not None else dict(self.graph.outputs)
         outputs.update({name: self._layer(name) for name in taps})
-        results = self._run(batch, outputs)
+        results = self._run(batch, outputs, look=self._looks)
         return results if taps or len(results) > 1 else next(iter(results.values()))
 
     def probabilities(self, batch: Any) -> Array:
         """Softmax of the main output: ``(N, classes)`` float32. Takes what :meth:`run` takes."""
+        return self._probabilities(batch, self._looks)
+
+    def _probabilities(self, batch: Any, look: bool) -> Array:
         name, layer = next(iter(self.graph.outputs.items()))
         ends_in_softmax = layer not in self.graph.inputs and self.graph.node(layer).op == "softmax"
-        return self._run(batch, {name: layer}, softmax=not ends_in_softmax)[name]
+        return self._run(batch, {name: layer}, softmax=not ends_in_softmax, look=look)[name]
 
     def predict(
         self, images: ImageLike | Iterable[ImageLike], top: int = 5
@@ -227,7 +246,7 @@ class Model:
         return self._predict(list(images), preprocessing, top)
 
     def _predict_one(self, image: Any, preprocessing: Preprocessing, top: int) -> list[Prediction]:
-        return self.rank(self.probabilities(preprocessing(image)[None])[0], top)
+        return self.rank(self._probabilities(preprocessing(image)[None], False)[0], top)
 
     def _predict(
         self, images: Sequence[Any], preprocessing: Preprocessing, top: int
@@ -235,7 +254,7 @@ class Model:
         found: list[list[Prediction]] = []
         for start in range(0, len(images), PREDICT_BATCH):
             batch = preprocessing.batch(images[start : start + PREDICT_BATCH])
-            found.extend(self.rank(row, top) for row in self.probabilities(batch))
+            found.extend(self.rank(row, top) for row in self._probabilities(batch, False))
         return found
 
     def rank(self, probabilities: Array, top: int = 5) -> list[Prediction]:
@@ -265,6 +284,49 @@ class Model:
     def threads(self) -> int:
         """How many threads a run may use."""
         return self._threads or _core.default_num_threads()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights, as float32 under our names, with the variant's passport.
+
+        ``pycnn.load(path)`` then needs nothing else to be said.
+
+        Parameters
+        ----------
+        path : path
+            Ends in ``.safetensors`` or ``.npz``. The file appears whole or not at all.
+
+        Raises
+        ------
+        UnsupportedError
+            Another suffix, or the network is no registered variant: nothing but the weights of
+            such a network could be kept.
+        OSError
+            The file cannot be written.
+        """
+        if self.variant is None:
+            raise UnsupportedError(f"{self.name} is no registered network; only these are saved")
+        write(path, self.content())
+
+    def content(self) -> Content:
+        """What :mod:`pycnn.formats` writes of this model: weights, passport, graph."""
+        shapes = {n: s for n, s in self.graph.parameters.items() if n in self._weights.shapes}
+        return Content(
+            shapes,
+            lambda name: parameter(self._weights, self.graph, name),
+            self._passport(self.variant).to_metadata() if self.variant else {},
+            self.graph,
+        )
+
+    def _passport(self, variant: Variant) -> Passport:
+        defaults = {name: values[0] for name, values in variant.choices.items()}
+        usual = variant.labels is not None and self.labels == labels_of(variant.labels)
+        return Passport(
+            variant,
+            {**defaults, **self._choices},
+            self.preprocessing,
+            None if usual else self.labels,
+            origin=os.path.basename(self._weights.describe()),  # of a file, not whose home it is in
+        )
 
     def summary(self, batch: int = 1, size: tuple[int, int] | None = None) -> Summary:
         """Layers with output shape, parameters and multiply-adds, and the totals.
@@ -334,6 +396,8 @@ class Model:
             "labels": self.labels,
             "threads": self._threads,
             "isa": self._isa,
+            "check_input": self._check_input,
+            "strict": self._strict,
             "tuning": self._tuning,
         }
 
@@ -355,6 +419,7 @@ class Model:
         outputs: Mapping[str, str],
         softmax: bool = False,
         poison: int | None = None,
+        look: bool = False,
     ) -> dict[str, Array]:
         given = batch if isinstance(batch, Mapping) else {next(iter(self.graph.inputs)): batch}
         if set(given) != set(self.graph.inputs):
@@ -365,12 +430,32 @@ class Model:
             check_batch(given[name], size, self.name, self.preprocessing is not None)
             for name, size in self.graph.inputs.items()
         ]
+        if look and self.preprocessing is not None:
+            self._look_at(arrays[0], self.preprocessing)
         request = _Request(
             tuple(array.shape for array in arrays),
             tuple(outputs.items()),
             softmax,
         )
         return self._plan(request).run(arrays, self.threads, poison)
+
+    def _look_at(self, batch: Array, preprocessing: Preprocessing) -> None:
+        """Warn, once, or raise where the batch is not as the preprocessing would make it.
+
+        Whoever feeds a network wrongly does so from the first batch on: of the runs, the first,
+        second, fourth, eighth, ... are looked at, which costs nothing in the long run.
+        """
+        self._runs += 1
+        if not self._strict and self._runs & (self._runs - 1):
+            return
+        found = look_at_input(batch, preprocessing)
+        if found is None:
+            return
+        if self._strict:
+            raise ImageError(f"{self.name}: {found}")
+        self._looks = False
+        message = f"{self.name}: {found} (check_input=False turns this check off)"
+        warnings.warn(message, InputWarning, stacklevel=4)
 
     def _plan(self, request: _Request) -> Plan:
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+import os.path
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pycnn.errors import WeightsError
-from pycnn.formats import TensorFile, open_weights
+from pycnn.formats import TensorFile
 from pycnn.formats.tensor_file import FLOAT_DTYPES
 from pycnn.graph import Graph
 from pycnn.opset import Array
@@ -47,17 +47,16 @@ class Weights(ABC):
 class FileWeights(Weights):
     """Weights of a file, read from it at each use."""
 
-    def __init__(self, path: str | os.PathLike[str], rename: Rename | None = None) -> None:
-        self.path = os.path.abspath(os.fspath(path))
-        self._file: TensorFile = open_weights(self.path)
-        self._source = _renamed(self._file.shapes, rename, self.path)
-        self.metadata = self._file.metadata
-        self.dtypes = {ours: self._file.dtypes[theirs] for ours, theirs in self._source.items()}
-        self.shapes = {ours: self._file.shapes[theirs] for ours, theirs in self._source.items()}
+    def __init__(self, file: TensorFile, rename: Rename | None = None) -> None:
+        self.path = os.path.abspath(file.path)
+        self.file = file
+        self._source = _renamed(self.file.shapes, rename, self.path)
+        self.dtypes = {ours: self.file.dtypes[theirs] for ours, theirs in self._source.items()}
+        self.shapes = {ours: self.file.shapes[theirs] for ours, theirs in self._source.items()}
 
     def get(self, name: str) -> Array:
         """One array."""
-        return self._file.read(self._source[name])
+        return self.file.read(self._source[name])
 
     def describe(self) -> str:
         """Return the path."""
@@ -184,8 +183,11 @@ def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
 def _renamed(shapes: Shapes, rename: Rename | None, source: str) -> dict[str, str]:
     """Our name -> the source's name; a name that already is ours stays."""
     found: dict[str, str] = {}
+    # What torch's DataParallel puts before every name.
+    wrapped = bool(shapes) and all(name.startswith("module.") for name in shapes)
     for theirs in shapes:
-        ours = rename(theirs) if rename else theirs
+        bare = theirs.removeprefix("module.") if wrapped else theirs
+        ours = rename(bare) if rename else bare
         if ours is None:
             continue
         if ours in found:
@@ -210,6 +212,7 @@ __all__ = [
     "ArrayWeights",
     "FileWeights",
     "RandomWeights",
+    "Rename",
     "Weights",
     "check",
     "parameter",

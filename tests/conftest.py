@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,12 @@ from hypothesis import settings
 
 import pycnn
 
-for _variable in ("PYCNN_CPU_ISA", "PYCNN_NUM_THREADS", "PYCNN_HOME"):
+for _variable in ("PYCNN_CPU_ISA", "PYCNN_NUM_THREADS", "PYCNN_MIRROR"):
     os.environ.pop(_variable, None)
+# No test fetches anything, nor finds what somebody fetched, unless it says so.
+_empty_home = tempfile.TemporaryDirectory(prefix="pycnn-home-")
+os.environ["PYCNN_HOME"] = _empty_home.name
+os.environ["PYCNN_OFFLINE"] = "1"
 
 # The same examples at each run; no deadline, since machines are shared.
 settings.register_profile("pycnn", derandomize=True, deadline=None, print_blob=True)

@@ -78,7 +78,11 @@ def test_an_unreadable_image_does_not_stop_the_others(tmp_path: Path) -> None:
     [
         (("classify", "absent.png", "--model", "lenet5"), 1, "absent.png"),
         (("classify", THREE, "--model", "lenett"), 1, "did you mean 'lenet5'"),
-        (("classify", THREE, "--model", "alexnet"), 1, "no weights for alexnet@bvlc"),
+        (("classify", THREE, "--model", "alexnet"), 1, "alexnet@bvlc: PYCNN_OFFLINE forbids"),
+        (("classify", THREE, "--model", "plain20"), 1, "no weights for plain20@paper"),
+        (("diff", "alexnet", "alexnte"), 1, "did you mean 'alexnet'"),
+        (("convert", "absent.npz", "w.npz"), 1, "absent.npz: no such file"),
+        (("convert", "absent.h5", "w.npz"), 1, "absent.h5"),
         (("classify", THREE, "--model", "lenet5", "--isa", "mmx"), 1, "mmx"),
         (("classify", THREE), 2, "--model"),
         (("summary", "lenet5", "--option", "activation"), 2, "KEY=VALUE"),
@@ -123,7 +127,7 @@ def test_bench_takes_no_random_weights_in_place_of_cached_ones(tmp_path: Path) -
     (tmp_path / "resnet20@akamaster.safetensors").write_bytes(lenet5.read_bytes())
     done = pycnn_command("bench", "resnet20", "--runs", "1", PYCNN_HOME=str(tmp_path))
     assert done.returncode == 1
-    assert "do not fit resnet20" in done.stderr
+    assert "is of lenet5@mnist, not of resnet20@akamaster" in done.stderr
 
 
 def test_a_traceback_is_for_those_who_ask() -> None:
@@ -154,6 +158,85 @@ def test_list_and_info_know_every_variant() -> None:
     assert about["outputs"] == ["loss3/classifier", "aux1", "aux2"]
     assert about["preprocessing"]["mean"] == [104, 117, 123]
     assert "MACs" in pycnn_command("info", "vgg16").stdout
+
+
+def test_info_says_where_weights_are_published_and_how_sure_a_file_is(tmp_path: Path) -> None:
+    published = document("info", "resnet50@torchvision_v2")["published"]
+    assert published["digest"] == "sha256:11ad3fa6"
+    assert published["url"] == "https://download.pytorch.org/models/resnet50-11ad3fa6.pth"
+    assert published["top1"] == 80.858
+    text = pycnn_command("info", "vgg16").stdout
+    assert "none stated: the first download's is kept" in text
+    pycnn.load("resnet20", weights="random").save(tmp_path / "w.npz")
+    about = document("info", "resnet20", "--weights", str(tmp_path / "w.npz"))
+    assert about["file"]["recognised_by"] == "passport"
+    text = pycnn_command("info", "resnet20", "--weights", str(tmp_path / "w.npz")).stdout
+    assert "w.npz, recognised by passport" in text
+
+
+def test_diff() -> None:
+    found = document("diff", "resnet50@msra", "resnet50")
+    assert (found["a"], found["b"]) == ("resnet50@msra", "resnet50@torchvision")
+    table = {row["what"]: row for row in found["differences"]}
+    assert table["parameters"]["resnet50@msra"] == "25,557,096"
+    assert "bias" in table["conv1"]["resnet50@msra"]
+    assert "bias" not in table["conv1"]["resnet50@torchvision"]
+    assert table["pool1"]["resnet50@torchvision"] == "max_pool2d kernel_size=3 stride=2 padding=1"
+    assert "conv1_relu" not in table
+    lines = pycnn_command(
+        "diff", "inception_v1@bvlc", "inception_v1@torchvision"
+    ).stdout.splitlines()
+    assert lines[0].split() == ["inception_v1@bvlc", "inception_v1@torchvision"]
+    assert any(line.startswith("layers: lrn") for line in lines)
+    assert "differ in nothing" in pycnn_command("diff", "lenet5", "lenet5").stdout
+
+
+def test_convert(tmp_path: Path) -> None:
+    model = pycnn.load("lenet5")
+    bare, saved, again = (tmp_path / name for name in ("bare.npz", "saved.safetensors", "a.npz"))
+    np.savez(bare, **{name: model._weights.get(name) for name in model.graph.parameters})
+    done = document("convert", str(bare), str(saved))
+    assert done == {"file": str(saved), "tensors": 10, "network": "lenet5@mnist"}
+    assert pycnn.load(saved).recognised_by == "passport"
+    assert "10 tensors of lenet5@mnist" in pycnn_command("convert", str(saved), str(again)).stdout
+    x = np.ones((1, 1, 32, 32), np.float32)
+    np.testing.assert_array_equal(pycnn.load(again).run(x), model.run(x))
+
+
+def test_files_in_place_of_names(tmp_path: Path) -> None:
+    path = str(tmp_path / "mine.safetensors")
+    pycnn.load("lenet5").save(path)
+    found = document("classify", THREE, "--model", path)
+    assert found["model"] == "lenet5@mnist"
+    assert found["results"][0]["predictions"][0]["label"] == "3"
+    assert document("summary", path)["parameters"] == 61_706
+    assert document("bench", path, "--runs", "1")["weights"] == path
+    done = pycnn_command("classify", THREE, "--model", path, "--option", "activation=tanh")
+    assert done.returncode == 2
+    assert "is a file, which has none" in done.stderr
+
+
+def test_convert_weights_of_no_known_network(tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", a=np.ones((2, 3), np.float16), steps=np.arange(3))
+    done = document("convert", str(tmp_path / "in.npz"), str(tmp_path / "out.safetensors"))
+    assert (done["tensors"], done["network"]) == (1, "an unknown network")
+    done = pycnn_command(
+        "convert", str(tmp_path / "in.npz"), str(tmp_path / "out.npz"), "--as", "lenet5"
+    )
+    assert done.returncode == 1
+    assert "do not fit lenet5" in done.stderr
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_convert_needs_the_name_where_names_and_shapes_do_not_tell(tmp_path: Path) -> None:
+    plain = pycnn.load("plain20", weights="random")
+    arrays = {name: plain._weights.get(name) for name in plain.graph.parameters}
+    np.savez(tmp_path / "in.npz", **arrays)
+    out = str(tmp_path / "out.npz")
+    done = document("convert", str(tmp_path / "in.npz"), out)
+    assert done["network"] == "one of resnet20@akamaster, plain20@paper"
+    document("convert", str(tmp_path / "in.npz"), out, "--as", "plain20")
+    assert pycnn.load(out).name == "plain20@paper"
 
 
 def test_summary() -> None:

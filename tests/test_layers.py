@@ -24,10 +24,14 @@ PYTHON_LAYERS = [
     "weights",
     "vision",
     "models",
+    "passport",
+    "recognition",
+    "download",
     "hub",
     "summary",
     "model",
     "loading",
+    "conversion",
     "__init__",
     "cli",
     "__main__",
@@ -36,7 +40,7 @@ PYTHON_LAYERS = [
 THIRD_PARTY = {
     "PIL": {"vision"},
     "typer": {"cli"},
-    "rich": {"cli"},
+    "rich": {"cli", "hub"},
     "safetensors": {"formats"},
     "torch": set(),
 }

@@ -19,8 +19,10 @@ from torch_networks import Net, akamaster_to_pycnn, build, weights
 import pycnn
 from pycnn import models
 
-NAMES = models.names()
-CASES: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in NAMES] + [
+NAMES = [variant.id for variant in models.variants()]
+# Variants with the very graph of another one: nothing is left to compare.
+SAME = {f"resnet{depth}@torchvision_v2": f"resnet{depth}@torchvision" for depth in (50, 101, 152)}
+CASES: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in NAMES if name not in SAME] + [
     ("lenet5", {"activation": "relu"}),
     ("lenet5", {"activation": "sigmoid"}),
     ("resnet50", {"stride_on": "1x1"}),
@@ -51,6 +53,11 @@ def in_float64(net: Net, x: torch.Tensor, every_layer: bool = False) -> Any:
 
 def test_every_network_is_tested() -> None:
     assert set(NAMES) == set(paper_numbers.PARAMETERS) == set(paper_numbers.MACS)
+
+
+@pytest.mark.parametrize(("name", "tested"), SAME.items())
+def test_variants_that_differ_in_their_weights_only(name: str, tested: str) -> None:
+    assert models.find(name).graph() == models.find(tested).graph()
 
 
 @pytest.mark.parametrize("name", NAMES)

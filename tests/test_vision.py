@@ -86,8 +86,8 @@ def test_presets_against_the_formula(name: str) -> None:
     if isinstance(p.resize, tuple):
         size = p.resize[::-1]
     else:
-        assert p.resize == 256
-        size = (359, 256)  # int(256 * 421 / 300)
+        assert p.resize is not None
+        size = {256: (359, 256), 232: (325, 232)}[p.resize]  # int(256 * 421 / 300), int(232 * ...)
     pixel = np.asarray(small.resize(size, Image.Resampling.BILINEAR), np.float64)
     pixel = np.pad(pixel.reshape(*pixel.shape[:2], -1), ((p.pad, p.pad), (p.pad, p.pad), (0, 0)))
     height, width = p.input_size
@@ -115,6 +115,8 @@ def test_presets_have_the_publishers_numbers() -> None:
         "IMAGENET_BVLC_GOOGLENET": [-104.0, -117.0, -123.0],
         "NIN_CAFFE": bvlc,
         "TORCHVISION": torch,
+        "TORCHVISION_GOOGLENET": [-1.0, -1.0, -1.0],
+        "TORCHVISION_V2": torch,
         "VGG_CAFFE": [-103.939, -116.779, -123.68],
     }
     assert values == {name: pytest.approx(mean, rel=1e-7) for name, mean in expected.items()}

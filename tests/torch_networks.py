@@ -254,21 +254,47 @@ def _alexnet() -> Net:
     return net
 
 
+def _alexnet_owt() -> Net:
+    """torchvision's `alexnet`: its numbers, under the names of `_alexnet`."""
+    net = Net((3, 224, 224))
+    table = {  # in, out, kernel, stride, padding
+        1: (3, 64, 11, 4, 2),
+        2: (64, 192, 5, 1, 2),
+        3: (192, 384, 3, 1, 1),
+        4: (384, 256, 3, 1, 1),
+        5: (256, 256, 3, 1, 1),
+    }
+    for i, geometry in table.items():
+        net.layer(f"conv{i}", nn.Conv2d(*geometry))
+        net.layer(f"relu{i}", nn.ReLU())
+        if i in (1, 2, 5):
+            net.layer(f"pool{i}", nn.MaxPool2d(3, 2))  # 55 -> 27 -> 13 -> 6
+    net.layer("flatten", nn.Flatten())
+    for i, features in ((6, 256 * 6 * 6), (7, 4096)):
+        net.layer(f"drop{i}", nn.Dropout(0.5))
+        net.layer(f"fc{i}", nn.Linear(features, 4096))
+        net.layer(f"relu{i}", nn.ReLU())
+    net.layer("fc8", nn.Linear(4096, 1000))
+    return net
+
+
 VGG_CONVS = {  # Simonyan 2014, table 1 (A, B, D, E): 3x3 convolutions in each of the five stages
-    "vgg11": (1, 1, 2, 2, 2),
-    "vgg13": (2, 2, 2, 2, 2),
-    "vgg16": (2, 2, 3, 3, 3),
-    "vgg19": (2, 2, 4, 4, 4),
+    11: (1, 1, 2, 2, 2),
+    13: (2, 2, 2, 2, 2),
+    16: (2, 2, 3, 3, 3),
+    19: (2, 2, 4, 4, 4),
 }
 
 
-def _vgg(name: str) -> Net:
+def _vgg(depth: int, batch_norm: bool = False) -> Net:
     net = Net((3, 224, 224))
     c = 3
     widths = (64, 128, 256, 512, 512)
-    for stage, (convs, k) in enumerate(zip(VGG_CONVS[name], widths, strict=True), start=1):
+    for stage, (convs, k) in enumerate(zip(VGG_CONVS[depth], widths, strict=True), start=1):
         for i in range(1, convs + 1):
             net.layer(f"conv{stage}_{i}", nn.Conv2d(c, k, 3, padding=1))
+            if batch_norm:
+                net.layer(f"bn{stage}_{i}", nn.BatchNorm2d(k, eps=1e-5))
             net.layer(f"relu{stage}_{i}", nn.ReLU())
             c = k
         net.layer(f"pool{stage}", nn.MaxPool2d(2))
@@ -334,14 +360,21 @@ def _block(
     return out_channels
 
 
-def _resnet(depth: int, residual: bool, stride_on: str = "3x3", pool1: str = "padded") -> Net:
+def _resnet(
+    depth: int,
+    residual: bool,
+    stride_on: str = "3x3",
+    pool1: str = "padded",
+    conv1_bias: bool = False,
+) -> Net:
     """`stride_on`: where the bottlenecks of stages 3 to 5 stride ("1x1": the paper's and MSRA's).
 
     `pool1`: "padded" (torchvision's: 1 on each side, rounded down) or "ceil" (MSRA's Caffe files:
-    unpadded, rounded up). Both give 56 x 56, of other windows.
+    unpadded, rounded up). Both give 56 x 56, of other windows. `conv1_bias`: MSRA's ResNet-50.
     """
     net = Net((3, 224, 224))
-    net.layer("conv1", nn.Conv2d(3, 64, 7, 2, padding=3, bias=False))  # N x 64 x 112 x 112
+    conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=conv1_bias)
+    net.layer("conv1", conv1)  # N x 64 x 112 x 112
     net.layer("bn_conv1", nn.BatchNorm2d(64, eps=1e-5))
     net.layer("conv1_relu", nn.ReLU())
     pools = {"padded": nn.MaxPool2d(3, 2, padding=1), "ceil": ceil_max_pool(3, 2)}
@@ -504,24 +537,78 @@ def _inception_v1(aux: bool = False) -> Net:
     return net
 
 
+def _conv_bn_relu(net: Net, name: str, conv: nn.Conv2d, *inputs: str) -> str:
+    scope, _, layer = name.removesuffix("_s2").rpartition("/")
+    net.layer(name, conv, *inputs)
+    net.layer(f"{scope}/bn_{layer}", nn.BatchNorm2d(conv.out_channels, eps=1e-3))
+    return net.layer(f"{scope}/relu_{layer}", nn.ReLU())
+
+
+def _inception_v1_bn() -> Net:
+    """torchvision's `googlenet`: its numbers, under the names of `_inception_v1`."""
+    net = Net((3, 224, 224))
+
+    def conv(c: int, k: int, size: int, stride: int = 1) -> nn.Conv2d:
+        return nn.Conv2d(c, k, size, stride, padding=size // 2, bias=False)
+
+    _conv_bn_relu(net, "conv1/7x7_s2", conv(3, 64, 7, 2))
+    net.layer("pool1/3x3_s2", ceil_max_pool(3, 2))
+    _conv_bn_relu(net, "conv2/3x3_reduce", conv(64, 64, 1))
+    _conv_bn_relu(net, "conv2/3x3", conv(64, 192, 3))
+    net.layer("pool2/3x3_s2", ceil_max_pool(3, 2))
+    c = 192
+    for name, (one, three_reduce, three, five_reduce, five, projection) in INCEPTION.items():
+        scope, x = f"inception_{name}", net.last
+        branches = [_conv_bn_relu(net, f"{scope}/1x1", conv(c, one, 1), x)]
+        _conv_bn_relu(net, f"{scope}/3x3_reduce", conv(c, three_reduce, 1), x)
+        branches += [_conv_bn_relu(net, f"{scope}/3x3", conv(three_reduce, three, 3))]
+        _conv_bn_relu(net, f"{scope}/5x5_reduce", conv(c, five_reduce, 1), x)
+        branches += [_conv_bn_relu(net, f"{scope}/5x5", conv(five_reduce, five, 3))]
+        net.layer(f"{scope}/pool", ceil_max_pool(3, 1, padding=1), x)
+        branches += [_conv_bn_relu(net, f"{scope}/pool_proj", conv(c, projection, 1))]
+        net.layer(f"{scope}/output", Concat(), *branches)
+        c = one + three + five + projection
+        if name == "3b":
+            net.layer("pool3/3x3_s2", ceil_max_pool(3, 2))
+        if name == "4e":
+            net.layer("pool4/2x2_s2", ceil_max_pool(2, 2))
+    net.layer("pool5", GlobalAveragePool())
+    net.layer("pool5/drop", nn.Dropout(0.2))
+    net.layer("loss3/classifier", FlatLinear(1024, 1000))
+    return net
+
+
+_MSRA = {"stride_on": "1x1", "pool1": "ceil"}
 _BUILDERS: dict[str, Callable[..., Net]] = {
-    "lenet5": _lenet5,
-    "lenet5_1998": _lenet5_1998,
-    "alexnet": _alexnet,
-    **{name: partial(_vgg, name) for name in VGG_CONVS},
-    **{f"resnet{depth}": partial(_resnet, depth, True) for depth in RESNET_BLOCKS},
-    **{f"plain{depth}": partial(_resnet, depth, False) for depth in (18, 34)},
-    **{f"resnet{depth}": partial(_resnet_cifar, depth, True) for depth in CIFAR_DEPTHS},
-    **{f"plain{depth}": partial(_resnet_cifar, depth, False) for depth in CIFAR_DEPTHS},
-    "nin": _nin,
-    "nin_cifar10": _nin_cifar10,
-    "inception_v1": _inception_v1,
+    "lenet5@mnist": _lenet5,
+    "lenet5_1998@paper": _lenet5_1998,
+    "alexnet@bvlc": _alexnet,
+    "alexnet@torchvision": _alexnet_owt,
+    **{f"vgg{depth}@vgg": partial(_vgg, depth) for depth in (16, 19)},
+    **{f"vgg{depth}@torchvision": partial(_vgg, depth) for depth in VGG_CONVS},
+    **{f"vgg{depth}_bn@torchvision": partial(_vgg, depth, True) for depth in VGG_CONVS},
+    **{f"resnet{depth}@torchvision": partial(_resnet, depth, True) for depth in RESNET_BLOCKS},
+    **{f"resnet{depth}@torchvision_v2": partial(_resnet, depth, True) for depth in (50, 101, 152)},
+    "resnet50@msra": partial(_resnet, 50, True, conv1_bias=True, **_MSRA),
+    **{f"resnet{depth}@msra": partial(_resnet, depth, True, **_MSRA) for depth in (101, 152)},
+    **{f"plain{depth}@paper": partial(_resnet, depth, False) for depth in (18, 34)},
+    **{f"resnet{depth}@akamaster": partial(_resnet_cifar, depth, True) for depth in CIFAR_DEPTHS},
+    **{f"plain{depth}@paper": partial(_resnet_cifar, depth, False) for depth in CIFAR_DEPTHS},
+    "nin@caffe": _nin,
+    "nin_cifar10@caffe": _nin_cifar10,
+    "inception_v1@bvlc": _inception_v1,
+    "inception_v1@torchvision": _inception_v1_bn,
 }
 NETWORKS: list[str] = list(_BUILDERS)
 
 
 def build(name: str, **options: Any) -> Net:
-    """The network in eval mode, with torch's own initial weights (see `tests/alive.py`)."""
+    """The network in eval mode, with torch's own initial weights (see `tests/alive.py`).
+
+    `name` is a variant, or a network, of which the first variant is meant.
+    """
+    if name not in _BUILDERS:
+        name = next(variant for variant in _BUILDERS if variant.startswith(f"{name}@"))
     return _BUILDERS[name](**options).eval()
 
 

@@ -10,6 +10,9 @@ from typer.core import TyperGroup
 from pycnn import __version__
 from pycnn.cli.bench import bench
 from pycnn.cli.classify import classify
+from pycnn.cli.convert import convert
+from pycnn.cli.diff import diff
+from pycnn.cli.fetch import fetch
 from pycnn.cli.info import info
 from pycnn.cli.list import list_variants
 from pycnn.cli.summary import summary
@@ -52,6 +55,9 @@ def _options(
 
 app.command("list")(list_variants)
 app.command()(info)
+app.command()(diff)
+app.command()(fetch)
+app.command()(convert)
 app.command()(classify)
 app.command()(summary)
 app.command()(bench)

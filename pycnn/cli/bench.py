@@ -10,7 +10,7 @@ import typer
 from pycnn.cli.common import (
     Isa,
     Json,
-    Name,
+    NameOrFile,
     Options,
     Threads,
     Weights,
@@ -21,7 +21,7 @@ from pycnn.cli.common import (
 
 
 def bench(
-    name: Name,
+    name: NameOrFile,
     batch: Annotated[int, typer.Option(min=1, help="Images in a batch.")] = 1,
     runs: Annotated[
         int, typer.Option(min=1, help="Runs that count, after one that does not.")

@@ -32,7 +32,9 @@ def classify(
     paths: Annotated[
         list[str], typer.Argument(help="Images, folders, or patterns such as '*.jpg'.")
     ],
-    model: Annotated[str, typer.Option(help="A network or variant.", autocompletion=complete_name)],
+    model: Annotated[
+        str, typer.Option(help="A network, variant or file.", autocompletion=complete_name)
+    ],
     weights: Weights = None,
     top: Annotated[int, typer.Option(min=1, help="Labels for each image.")] = 1,
     threads: Threads = None,

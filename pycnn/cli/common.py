@@ -13,6 +13,7 @@ import typer
 from pycnn.models import find, names, variants
 
 if TYPE_CHECKING:
+    from pycnn.graph import Graph
     from pycnn.model import Model
 
 
@@ -21,6 +22,12 @@ def complete_name(incomplete: str) -> list[str]:
     return [n for n in [*names(), *(v.id for v in variants())] if n.startswith(incomplete)]
 
 
+NameOrFile = Annotated[
+    str,
+    typer.Argument(
+        help="A network, a variant, or a file.", autocompletion=complete_name, metavar="NAME"
+    ),
+]
 Name = Annotated[
     str,
     typer.Argument(
@@ -29,7 +36,7 @@ Name = Annotated[
 ]
 Weights = Annotated[
     str | None,
-    typer.Option(help='A .safetensors or .npz file, "random", or what ships with pycnn.'),
+    typer.Option(help='A file of weights, "random", or what ships, is cached or is published.'),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of a run.")]
 Isa = Annotated[str | None, typer.Option(help="Instruction set; the machine's best by default.")]
@@ -75,11 +82,34 @@ def load_model(
     from pycnn.hub import weights_status
     from pycnn.loading import load
 
+    if _is_file(name, options):
+        return load(name, weights, threads=threads, isa=isa, check_input=False)
     choices = parse_choices(name, options)
     # Only where there are none: weights that do not fit are an error, not a reason for others.
-    if weights is None and random_if_none and weights_status(find(name)) is None:
+    at_hand = weights_status(find(name)) not in (None, "published")
+    if weights is None and random_if_none and not at_hand:
         weights = "random"
-    return load(name, weights, threads=threads, isa=isa, **choices)
+    return load(name, weights, threads=threads, isa=isa, check_input=False, **choices)
+
+
+def graph_of(name: str, options: Sequence[str] | None) -> Graph:
+    """The graph of a network, a variant or a file."""
+    from pycnn.formats import holds_graph, open_graph
+    from pycnn.loading import load
+
+    if not _is_file(name, options):
+        return find(name).graph(**parse_choices(name, options))
+    return open_graph(name)[0] if holds_graph(name) else load(name).graph
+
+
+def _is_file(name: str, options: Sequence[str] | None) -> bool:
+    """Whether a file is meant, by the suffix; these leave nothing to choose."""
+    from pycnn.formats import holds_graph, holds_weights
+
+    is_file = holds_graph(name) or holds_weights(name)
+    if is_file and options:
+        raise typer.BadParameter(f"'{name}' is a file, which has none", param_hint="--option")
+    return is_file
 
 
 def print_json(value: Any) -> None:

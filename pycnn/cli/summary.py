@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pycnn.cli.common import Json, Name, Options, parse_choices, print_json
-from pycnn.models import find
+from pycnn.cli.common import Json, NameOrFile, Options, graph_of, print_json
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -19,7 +18,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def summary(
-    name: Name,
+    name: NameOrFile,
     batch: Annotated[int, typer.Option(min=1, help="Images in a batch.")] = 1,
     size: Annotated[str | None, typer.Option(metavar="HxW", help="Another image size.")] = None,
     option: Options = None,
@@ -28,7 +27,7 @@ def summary(
     """Print the layers: output shape, parameters, multiply-adds, and the totals."""
     from pycnn.summary import summarize
 
-    graph = find(name).graph(**parse_choices(name, option))
+    graph = graph_of(name, option)
     hw = parse_size(size) if size else None
     inputs = {key: (batch, c, *(hw or (h, w))) for key, (c, h, w) in graph.inputs.items()}
     table = summarize(graph, inputs)

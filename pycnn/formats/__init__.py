@@ -1,25 +1,91 @@
-"""One reader per file format; each gives the tensors of a file by name, read when asked for."""
+"""One file per format: readers give the tensors of a file by name, or its graph and its tensors.
+
+To add a format, write ``pycnn/formats/<format>.py`` and give it a row here. A reader takes the
+path and ``max_bytes``, trusts nothing in the file, and raises ModelFormatError with file and place;
+a missing package is an UnsupportedError that gives the line for pip. A writer takes the path and a
+`Content`. Formats are imported when one of their files is opened.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pycnn.errors import ModelFormatError, UnsupportedError, WeightsError
-from pycnn.formats import npz, safetensors
-from pycnn.formats.tensor_file import TensorFile
+from pycnn.formats.tensor_file import MAX_BYTES, TensorFile
+from pycnn.formats.writing import Content
+from pycnn.graph import Graph
 
-__all__ = ["TensorFile", "open_weights"]
+__all__ = [
+    "GRAPH_READERS",
+    "MAX_BYTES",
+    "WEIGHTS_READERS",
+    "WRITERS",
+    "Content",
+    "TensorFile",
+    "holds_graph",
+    "holds_weights",
+    "open_graph",
+    "open_weights",
+    "write",
+]
 
-_READERS: Mapping[str, type[TensorFile]] = {
-    ".safetensors": safetensors.SafetensorsFile,
-    ".npz": npz.NpzFile,
+WeightsReader = Callable[[Path, int], TensorFile]
+GraphReader = Callable[[Path, int], tuple[Graph, TensorFile]]
+Writer = Callable[[Path, Content], None]
+
+
+def _of(module: str, name: str) -> Any:
+    """A function of a format's file, which is imported when the function is called."""
+
+    def call(*arguments: Any) -> Any:
+        return getattr(import_module(f"pycnn.formats.{module}"), name)(*arguments)
+
+    return call
+
+
+#: Suffix -> reader of a file that has tensors and no network.
+WEIGHTS_READERS: Mapping[str, WeightsReader] = {
+    ".safetensors": _of("safetensors", "SafetensorsFile"),
+    ".npz": _of("npz", "NpzFile"),
+    **dict.fromkeys((".pt", ".pth", ".th"), _of("torch", "TorchFile")),
 }
 
+#: Suffix -> reader of a file that has a network. The tensors are named as the graph's parameters;
+#: there are none where they come in a file of their own.
+GRAPH_READERS: Mapping[str, GraphReader] = {}
 
-def open_weights(path: str | os.PathLike[str]) -> TensorFile:
-    """Open a weights file by its suffix.
+#: Suffix -> writer. One that needs the graph raises UnsupportedError where there is none.
+WRITERS: Mapping[str, Writer] = {
+    ".safetensors": _of("safetensors", "write"),
+    ".npz": _of("npz", "write"),
+}
+
+Opened = TypeVar("Opened")
+
+
+def holds_graph(path: str | os.PathLike[str]) -> bool:
+    """Whether a file of this name has a network in it, by its suffix."""
+    return Path(path).suffix.lower() in GRAPH_READERS
+
+
+def holds_weights(path: str | os.PathLike[str]) -> bool:
+    """Whether a file of this name has weights in it and no network, by its suffix."""
+    return Path(path).suffix.lower() in WEIGHTS_READERS
+
+
+def open_weights(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> TensorFile:
+    """Open the tensors of a file by its suffix; of a file with a network, the network's.
+
+    Parameters
+    ----------
+    path
+        The file.
+    max_bytes : int
+        The most that its tensors may take as float32.
 
     Raises
     ------
@@ -28,16 +94,54 @@ def open_weights(path: str | os.PathLike[str]) -> TensorFile:
     UnsupportedError
         No reader for this suffix.
     ModelFormatError
-        The file is damaged.
+        The file is damaged, or larger than `max_bytes`.
     """
     file = Path(path)
+    if holds_graph(file):
+        return open_graph(file, max_bytes)[1]
+    return _open(WEIGHTS_READERS, file, max_bytes)
+
+
+def open_graph(
+    path: str | os.PathLike[str], max_bytes: int = MAX_BYTES
+) -> tuple[Graph, TensorFile]:
+    """Open a file that has a network: its graph, and its tensors by the graph's names.
+
+    Parameters and errors are those of :func:`open_weights`; UnsupportedError also names every op
+    that pycnn lacks.
+    """
+    return _open(GRAPH_READERS, Path(path), max_bytes)
+
+
+def write(path: str | os.PathLike[str], content: Content) -> None:
+    """Write a file in the format of its suffix; it appears whole or not at all.
+
+    Raises
+    ------
+    UnsupportedError
+        No writer for this suffix.
+    OSError
+        The file cannot be written.
+    """
+    file = Path(path)
+    writer = WRITERS.get(file.suffix.lower())
+    if writer is None:
+        raise UnsupportedError(
+            f"{file}: cannot write '{file.suffix}' files; known: {', '.join(WRITERS)}"
+        )
+    writer(file, content)
+
+
+def _open(
+    readers: Mapping[str, Callable[[Path, int], Opened]], file: Path, max_bytes: int
+) -> Opened:
     if not file.is_file():
-        raise WeightsError(f"{file}: no such weights file")
-    reader = _READERS.get(file.suffix.lower())
+        raise WeightsError(f"{file}: no such file")
+    reader = readers.get(file.suffix.lower())
     if reader is None:
-        known = ", ".join(_READERS)
-        raise UnsupportedError(f"{file}: cannot read weights from '{file.suffix}'; known: {known}")
+        known = ", ".join([*WEIGHTS_READERS, *GRAPH_READERS])
+        raise UnsupportedError(f"{file}: cannot read '{file.suffix}' files; known: {known}")
     try:
-        return reader(file)
+        return reader(file, max_bytes)
     except OSError as error:
         raise ModelFormatError(f"{file}: cannot be read: {error}") from error

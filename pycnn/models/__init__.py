@@ -11,6 +11,6 @@ from pycnn.models import vgg
 from pycnn.models import inception
 from pycnn.models import resnet
 from pycnn.models.registry import find, names, variants
-from pycnn.models.variant import Variant
+from pycnn.models.variant import Published, Variant
 
-__all__ = ["Variant", "find", "names", "variants"]
+__all__ = ["Published", "Variant", "find", "names", "variants"]

@@ -16,6 +16,7 @@ has maxima only: pool2 is an average pool.
 from __future__ import annotations
 
 from pycnn.graph import Graph
+from pycnn.models import published
 from pycnn.models.registry import register
 from pycnn.models.variant import Variant
 from pycnn.vision.presets import NIN_CAFFE
@@ -96,6 +97,14 @@ register(
         preprocessing=NIN_CAFFE,
         labels="imagenet",
         licence="BSD",
+        published=published.gist(
+            "mavenlin/d802a5849de39225bcc6",
+            "https://www.dropbox.com/s/0cidxafrb2wuwxw/nin_imagenet.caffemodel?dl=1",
+            "nin_imagenet.caffemodel",
+            "sha1:8e89c8fcd46e02780e16c867a5308e7bb7af0803",
+            top1=59.36,
+            note="an earlier revision of the page stated this sha1, today's states none",
+        ),
     )
 )
 register(
@@ -108,5 +117,14 @@ register(
         preprocessing=None,  # it was trained on whitened images (GCN, ZCA): see CIFAR10_NIN
         labels="cifar10",
         licence="NCSA",
+        published=published.gist(
+            "mavenlin/e56253735ef32c3c296d",
+            "https://www.dropbox.com/s/blrajqirr1p31v0/cifar10_nin.caffemodel?dl=1",
+            "cifar10_nin.caffemodel",
+            "sha256:d131ace82eeecbc14bfba817a99eaaef3ecf4fbfeac1d5da2bc2c3ef4d1fb3da",
+            top1=None,
+            note="the hash is that of the copy in rai-project/go-caffe (whose licence is NCSA); "
+            "the page was not read",
+        ),
     )
 )

@@ -9,7 +9,14 @@ it. Where a stage changes the shape the shortcut is a projection (the paper's op
 Deviations from the paper: bottlenecks stride on their 3x3 convolution (torchvision's "v1.5", 4.09
 G multiply-adds for ResNet-50), the paper on their first 1x1 (3.86 G): `stride_on="1x1"`, the same
 parameters, but torchvision's weights were not trained for it. `pool1` is padded by 1 and rounds
-down; the authors' Caffe model rounds up instead.
+down. torchvision published two generations of weights for 50, 101 and 152 layers, of one geometry:
+``@torchvision`` are its IMAGENET1K_V1, trained much as in the paper, ``@torchvision_v2`` its
+IMAGENET1K_V2, trained longer and with more augmentation. Names and shapes cannot tell them apart.
+
+``resnet50@msra``, ``resnet101@msra``, ``resnet152@msra`` are the authors' own, for Caffe:
+bottlenecks stride on their first 1x1; `pool1` is not padded and rounds up; `conv1` of ResNet-50,
+and of it alone, has a bias (25,557,096 parameters). Caffe's batch norm is in two layers,
+statistics in `bn2a_branch2a`, the rest in `scale2a_branch2a`: here it is one, by the first name.
 
 ``plain18@paper``, ``plain34@paper``: the same without shortcuts, for the comparison of the
 paper's section 4.1.
@@ -32,9 +39,10 @@ import re
 from functools import partial
 
 from pycnn.graph import Graph
+from pycnn.models import published
 from pycnn.models.registry import register
 from pycnn.models.variant import Variant
-from pycnn.vision.presets import CIFAR10_AKAMASTER, TORCHVISION
+from pycnn.vision.presets import CIFAR10_AKAMASTER, TORCHVISION, TORCHVISION_V2, VGG_CAFFE
 
 __all__ = ["build_cifar", "build_imagenet"]
 
@@ -56,7 +64,12 @@ CIFAR_DEPTHS = (20, 32, 44, 56, 110)  # 6n + 2, n blocks in each of the stages 2
 CIFAR_CHANNELS = (16, 32, 64)
 
 
-def build_imagenet(depth: int, residual: bool = True, stride_on: str = "3x3") -> Graph:
+def build_imagenet(
+    depth: int,
+    residual: bool = True,
+    stride_on: str = "3x3",
+    caffe: bool = False,
+) -> Graph:
     """ResNet or plain net for ImageNet.
 
     Parameters
@@ -67,6 +80,8 @@ def build_imagenet(depth: int, residual: bool = True, stride_on: str = "3x3") ->
         False: no shortcuts.
     stride_on : {"3x3", "1x1"}
         The convolution of a bottleneck that halves the image.
+    caffe : bool
+        Whether the first layers are those of the authors' Caffe models.
 
     Returns
     -------
@@ -74,9 +89,12 @@ def build_imagenet(depth: int, residual: bool = True, stride_on: str = "3x3") ->
     """
     g = Graph(f"{'resnet' if residual else 'plain'}{depth}")
     x = g.input("data", (3, 224, 224))
-    x = _conv_bn(g, "conv1", "bn_conv1", x, 64, 7, stride=2)  # N x 64 x 112 x 112
-    x = g.relu("conv1_relu", x)
-    x = g.max_pool2d("pool1", x, 3, stride=2, padding=1)  # N x 64 x 56 x 56
+    x = g.conv2d("conv1", x, 64, 7, stride=2, padding=3, bias=caffe and depth == 50)
+    x = g.relu("conv1_relu", g.batch_norm("bn_conv1", x))  # N x 64 x 112 x 112
+    if caffe:
+        x = g.max_pool2d("pool1", x, 3, stride=2, ceil_mode=True)
+    else:
+        x = g.max_pool2d("pool1", x, 3, stride=2, padding=1)  # N x 64 x 56 x 56
     in_channels = 64
     # N x 64 x 56 x 56, N x 128 x 28 x 28, N x 256 x 14 x 14, N x 512 x 7 x 7;
     # bottlenecks N x 256 x 56 x 56, ..., N x 2048 x 7 x 7
@@ -178,7 +196,6 @@ def _rename(name: str, depth: int) -> str | None:
     >>> _rename("layer1.0.conv1.weight", 50), _rename("layer3.22.bn3.running_var", 101)
     ('res2a_branch2a.weight', 'bn4b22_branch2c.running_var')
     """
-    name = name.removeprefix("module.")  # saved from DataParallel
     layer, _, role = name.rpartition(".")
     if role == "num_batches_tracked":
         return None
@@ -195,7 +212,41 @@ def _rename(name: str, depth: int) -> str | None:
     return f"{prefix}{block}_branch2{'abc'[int(match['number']) - 1]}.{match['role']}"
 
 
+def _rename_msra(name: str) -> str:
+    """Turn a name of the authors' Caffe models into ours: a batch norm's scale belongs to it.
+
+    >>> _rename_msra("scale2a_branch2a.weight"), _rename_msra("scale_conv1.bias")
+    ('bn2a_branch2a.weight', 'bn_conv1.bias')
+    """
+    return f"bn{name.removeprefix('scale')}" if name.startswith("scale") else name
+
+
 # Variants -----------------------------------------------------------------------------------------
+
+PUBLISHED = {
+    18: published.torchvision("resnet18-f37072fd.pth", "resnet", 69.758, 89.078),
+    34: published.torchvision("resnet34-b627a593.pth", "resnet", 73.314, 91.420),
+    50: published.torchvision("resnet50-0676ba61.pth", "resnet", 76.130, 92.862),
+    101: published.torchvision("resnet101-63fe2227.pth", "resnet", 77.374, 93.546),
+    152: published.torchvision("resnet152-394f9c45.pth", "resnet", 78.312, 94.046),
+}
+PUBLISHED_V2 = {
+    50: published.torchvision("resnet50-11ad3fa6.pth", "resnet", 80.858, 95.434),
+    101: published.torchvision("resnet101-cd907fc2.pth", "resnet", 81.886, 95.780),
+    152: published.torchvision("resnet152-f82ba261.pth", "resnet", 82.284, 96.002),
+}
+PUBLISHED_MSRA = {
+    50: published.msra(50, 75.3, 92.2),
+    101: published.msra(101, 76.4, 92.9),
+    152: published.msra(152, 77.0, 93.3),
+}
+PUBLISHED_CIFAR = {
+    20: published.akamaster("resnet20-12fca82f.th", 91.73),
+    32: published.akamaster("resnet32-d509ac18.th", 92.63),
+    44: published.akamaster("resnet44-014dd654.th", 93.10),
+    56: published.akamaster("resnet56-4bfd9763.th", 93.39),
+    110: published.akamaster("resnet110-1d1ed7c2.th", 93.68),
+}
 
 for _depth in IMAGENET_BLOCKS:
     register(
@@ -210,7 +261,39 @@ for _depth in IMAGENET_BLOCKS:
             preprocessing=TORCHVISION,
             labels="imagenet",
             licence="BSD-3-Clause",
+            published=PUBLISHED[_depth],
             rename=partial(_rename, depth=_depth),
+        )
+    )
+for _depth in BOTTLENECK_DEPTHS:
+    register(
+        Variant(
+            name=f"resnet{_depth}",
+            source="torchvision_v2",
+            title=f"ResNet-{_depth}, trained longer",
+            paper=PAPER,
+            build=build_imagenet,
+            options={"depth": _depth},
+            preprocessing=TORCHVISION_V2,
+            labels="imagenet",
+            licence="BSD-3-Clause",
+            published=PUBLISHED_V2[_depth],
+            rename=partial(_rename, depth=_depth),
+        )
+    )
+    register(
+        Variant(
+            name=f"resnet{_depth}",
+            source="msra",
+            title=f"ResNet-{_depth}, the authors'",
+            paper=PAPER,
+            build=build_imagenet,
+            options={"depth": _depth, "stride_on": "1x1", "caffe": True},
+            preprocessing=VGG_CAFFE,
+            labels="imagenet",
+            licence=None,
+            published=PUBLISHED_MSRA[_depth],
+            rename=_rename_msra,
         )
     )
 for _depth in (18, 34):
@@ -238,6 +321,7 @@ for _depth in CIFAR_DEPTHS:
             preprocessing=CIFAR10_AKAMASTER,
             labels="cifar10",
             licence="BSD-2-Clause",
+            published=PUBLISHED_CIFAR[_depth],
             rename=partial(_rename, depth=_depth),
         )
     )

@@ -10,7 +10,39 @@ from pycnn.errors import suggest
 from pycnn.graph import Graph
 from pycnn.vision import Preprocessing
 
-__all__ = ["Variant"]
+__all__ = ["Published", "Variant"]
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights as their publisher offers them.
+
+    Attributes
+    ----------
+    page : str
+        Where a person reads about them: hash and accuracy are from there.
+    url : str or None
+        The file itself; None where it comes only inside an archive or by hand.
+    file : str
+        Its name there.
+    digest : str or None
+        ``"sha256:"`` or ``"sha1:"`` and hexadecimal digits as the publisher states them; of sha256
+        the first eight may be all there are. None where none is stated: the hash of the first
+        download is then kept, and every later one must equal it.
+    top1, top5 : float or None
+        Accuracy in percent on the validation images of ImageNet (CIFAR-10: the test images), of
+        the centre crop, as the publisher states it.
+    note : str
+        What could not be verified, or departs from the page.
+    """
+
+    page: str
+    url: str | None
+    file: str
+    digest: str | None = None
+    top1: float | None = None
+    top5: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,10 +74,12 @@ class Variant:
         Of the weights, in their publisher's words; None where there are none.
     shipped : str or None
         Name of the file in ``pycnn/data/weights`` that the package comes with.
+    published : Published or None
+        Where the weights come from; None where nobody published any.
     rename : callable or None
-        The publisher's name of a parameter -> ours, or None for what is no parameter (a counter of
-        batches). Names that it does not know come back unchanged. No function: the publisher's
-        names are ours.
+        The publisher's name of a parameter -> ours, or None for what is no parameter of ours (a
+        counter of batches, a head that was never trained). Names that it does not know come back
+        unchanged. No function: the publisher's names are ours.
     """
 
     name: str
@@ -59,6 +93,7 @@ class Variant:
     labels: str | None = None
     licence: str | None = None
     shipped: str | None = None
+    published: Published | None = None
     rename: Callable[[str], str | None] | None = None
 
     @property

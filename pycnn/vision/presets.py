@@ -3,6 +3,8 @@
 Sizes are height x width. "Caffe" networks see BGR planes in 0..255 less a mean, and no division.
 """
 
+from dataclasses import replace
+
 from pycnn.vision.preprocess import Preprocessing
 
 __all__ = [
@@ -13,6 +15,8 @@ __all__ = [
     "MNIST_LENET",
     "NIN_CAFFE",
     "TORCHVISION",
+    "TORCHVISION_GOOGLENET",
+    "TORCHVISION_V2",
     "VGG_CAFFE",
 ]
 
@@ -29,7 +33,8 @@ BVLC_ALEXNET = Preprocessing(
     (227, 227), resize=(256, 256), crop=(227, 227), channels="BGR", mean=_BVLC_MEAN
 )
 
-#: VGG-16 and VGG-19 by their authors, for Caffe.
+#: VGG-16 and VGG-19 by their authors, for Caffe; also MSRA's ResNets, which subtract the mean image
+#: of the same pictures, here its mean pixel.
 VGG_CAFFE = Preprocessing(
     (224, 224), resize=256, crop=(224, 224), channels="BGR", mean=(103.939, 116.779, 123.68)
 )
@@ -48,6 +53,14 @@ TORCHVISION = Preprocessing(
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
 )
+
+#: torchvision's IMAGENET1K_V2 weights of the ResNets of 50 layers and more: a larger resize.
+TORCHVISION_V2 = replace(TORCHVISION, resize=232)
+
+#: torchvision's GoogLeNet. It came from TensorFlow, whose inputs are -1..1; torchvision's module
+#: takes its usual input and turns it into that at its beginning (`transform_input`). Ours takes the
+#: images in -1..1, the same numbers in one step.
+TORCHVISION_GOOGLENET = replace(TORCHVISION, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 #: ResNet-20 and its deeper kin for CIFAR-10, by akamaster: ImageNet's mean and std.
 CIFAR10_AKAMASTER = Preprocessing(

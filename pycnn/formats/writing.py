@@ -1,0 +1,54 @@
+"""What every writer gets, and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+
+from pycnn.graph import Graph
+
+__all__ = ["Content", "replacing"]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What goes into a file.
+
+    Attributes
+    ----------
+    shapes
+        Name -> shape, in the order of writing.
+    read
+        Gives a tensor by its name, float32, of that shape; called once for each.
+    metadata
+        What the file says of itself, text to text.
+    graph
+        The network, where it is known; the tensors are named as its parameters.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    read: Callable[[str], npt.NDArray[np.float32]]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    graph: Graph | None = None
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a new file beside `path` that takes its place at the end, if nothing fails."""
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
