@@ -508,6 +508,15 @@ class Model:
 def check_batch(batch: Any, size: tuple[int, int, int], name: str, images: bool) -> Array:
     """Return the batch as a C-contiguous float32 array, or say what is wrong with it."""
     c, h, w = size
+    # The texts of the errors below take longer than a small network's first layer.
+    if (
+        isinstance(batch, np.ndarray)
+        and batch.dtype == np.float32
+        and batch.ndim == 4
+        and batch.shape[1] == c
+        and batch.size > 0
+    ):
+        return np.ascontiguousarray(batch)
     expected = f"{name}: expected a float32 batch (N, {c}, {h}, {w})"
     try:
         array = from_dlpack(batch)

@@ -16,7 +16,7 @@ constexpr const char* kAxis[2] = {"height", "width"};
 // 0.9e-4.
 constexpr int64_t kMaxLargeTilePixels = 64 * 64;
 
-constexpr int64_t kMaxStemChannels = 4;
+constexpr int64_t kMaxStemChannels = 8;
 constexpr int64_t kStemRows =
     4;  // output rows of a unit: the copy of their input stays in L1 or L2
 

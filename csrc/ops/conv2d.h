@@ -27,7 +27,7 @@ enum class Conv2dAlgorithm {
     kDirect,     // any filter, stride, padding, dilation; groups of whole channel blocks
     kGemm,       // 1x1, stride 1, no padding: the pixels are the rows of a matrix
     kDepthwise,  // one input and one output channel per group
-    kStem,       // up to 4 input channels, horizontal stride 1, 2 or 4, no groups, no dilation
+    kStem,       // up to 8 input channels, horizontal stride 1, 2 or 4, no groups, no dilation
     kGrouped,    // anything: each lane gathers the input of its own group
     // Named F(output tile, filter). Groups of whole channel blocks, no dilation.
     kWinogradF2x2_3x3,

@@ -11,10 +11,11 @@
 namespace pycnn::cpu::PYCNN_ISA {
 namespace {
 
-// Pixels of the register tile for each number of blocks of 16 output channels.
+// Pixels of the register tile for each number of blocks of 16 output channels. Small networks have
+// short rows and few channels: with one block the widest tile that wastes least is taken.
 #if defined(__AVX512F__)
 constexpr int kMaxBlocks = 4;
-constexpr int kPixels[kMaxBlocks + 1] = {0, 16, 12, 8, 6};
+constexpr int kPixels[kMaxBlocks + 1] = {0, 14, 12, 8, 6};
 #elif defined(__AVX2__) || defined(__ARM_NEON)
 constexpr int kMaxBlocks = 1;
 constexpr int kPixels[kMaxBlocks + 1] = {0, 6};
@@ -85,24 +86,32 @@ void tile(const ops::Conv2dArgs& a, const float* x, int64_t row_elems, const flo
     }
 }
 
-// One output row of kBlocks blocks. The last tile begins earlier where it would end beyond the row:
-// the pixels that two tiles compute have the same bits in both. A row shorter than a tile goes
-// pixel by pixel.
-template <int kBlocks, int kStride>
-void row(const ops::Conv2dArgs& a, const float* x, int64_t row_elems, const float* w,
-         const float* bias, const float* residual, float* y) {
-    constexpr int64_t kWide = kPixels[kBlocks];
-    const int64_t width = a.y.shape.w;
-    const auto at = [&](int64_t q, auto tile_of) {
-        tile_of(a, x + q * kStride, row_elems, w, bias,
-                residual ? residual + q * kChannelBlock : nullptr, y + q * kChannelBlock);
-    };
-    if (width < kWide) {
-        for (int64_t q = 0; q < width; ++q) at(q, tile<1, kBlocks, kStride>);
-        return;
+// One output row of kBlocks blocks in tiles of kWide pixels. The last tile begins earlier where it
+// would end beyond the row: the pixels that two tiles compute have the same bits in both.
+template <int kWide, int kBlocks, int kStride>
+PYCNN_INLINE void row_of_tiles(const ops::Conv2dArgs& a, const float* x, int64_t row_elems,
+                               const float* w, const float* bias, const float* residual, float* y) {
+    for (int64_t q = 0; q < a.y.shape.w; q += kWide) {
+        const int64_t first = q + kWide < a.y.shape.w ? q : a.y.shape.w - kWide;
+        tile<kWide, kBlocks, kStride>(a, x + first * kStride, row_elems, w, bias,
+                                      residual ? residual + first * kChannelBlock : nullptr,
+                                      y + first * kChannelBlock);
     }
-    for (int64_t q = 0; q < width; q += kWide) {
-        at(q + kWide < width ? q : width - kWide, tile<kWide, kBlocks, kStride>);
+}
+
+template <int kBlocks, int kStride, class... Args>
+PYCNN_INLINE void row(const ops::Conv2dArgs& a, const Args&... args) {
+    constexpr int kWide = kPixels[kBlocks];
+    const int64_t width = a.y.shape.w;
+    const auto computed = [&](int64_t wide) { return divide_round_up(width, wide) * wide; };
+    if (kWide == 14 && width >= 10 && computed(10) < computed(14)) {
+        row_of_tiles<10, kBlocks, kStride>(a, args...);
+    } else if (kWide == 14 && width >= 8 && (width < kWide || computed(8) < computed(14))) {
+        row_of_tiles<8, kBlocks, kStride>(a, args...);
+    } else if (width >= kWide) {
+        row_of_tiles<kWide, kBlocks, kStride>(a, args...);
+    } else {
+        row_of_tiles<1, kBlocks, kStride>(a, args...);
     }
 }
 
