@@ -9,13 +9,21 @@ from pycnn.graph import Graph
 from pycnn.passes.fold_batch_norm import fold_batch_norm
 from pycnn.passes.fuse_relu import fuse_relu
 from pycnn.passes.fuse_residual import fuse_residual
+from pycnn.passes.merge_affine import merge_affine
 from pycnn.passes.remove_dropout import remove_dropout
 
-__all__ = ["fold_batch_norm", "fuse_relu", "fuse_residual", "optimize", "remove_dropout"]
+__all__ = [
+    "fold_batch_norm",
+    "fuse_relu",
+    "fuse_residual",
+    "merge_affine",
+    "optimize",
+    "remove_dropout",
+]
 
 
 def optimize(graph: Graph) -> Graph:
     """All passes, in the order in which each prepares the next."""
-    for rewrite in (remove_dropout, fold_batch_norm, fuse_relu, fuse_residual):
+    for rewrite in (remove_dropout, merge_affine, fold_batch_norm, fuse_relu, fuse_residual):
         graph = rewrite(graph)
     return graph

@@ -124,7 +124,7 @@ inline double activation(double x, const ops::ActivationParams& p) {
     switch (p.kind) {
         case ops::ActivationKind::kRelu: return relu(x);
         case ops::ActivationKind::kSigmoid: return 1 / (1 + std::exp(-x));
-        case ops::ActivationKind::kTanh: return p.scale * std::tanh(p.slope * x);
+        case ops::ActivationKind::kTanh: return p.alpha * std::tanh(p.beta * x);
     }
     return 0;
 }

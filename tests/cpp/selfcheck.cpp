@@ -492,7 +492,7 @@ void check_activation(Isa isa, Random& random) {
             for (double scale : {0.1, 1.0, 10.0}) {
                 Case test;
                 test.op = name;
-                test.name = str(to_string(shape), " up to ", scale, ", scale ", params.scale);
+                test.name = str(to_string(shape), " up to ", scale, ", alpha ", params.alpha);
                 test.inputs = {random.plain(shape, scale)};
                 test.expected = reference::activation(test.inputs[0], params);
                 test.tolerance = params.kind == ops::ActivationKind::kRelu ? kExact : kElementwise;
@@ -516,7 +516,7 @@ void check_softmax(Isa isa, Random& random) {
             test.expected = reference::softmax(test.inputs[0]);
             test.row_gap = shape.w % 2;
             test.make = [&](const Refs& x, const TensorRef& y) {
-                return ops::softmax_task(x[0], y, isa);
+                return ops::softmax_task({}, x[0], y, isa);
             };
             check(test);
         }
@@ -691,7 +691,7 @@ void check_special_values(Isa isa) {
                 {0.0f, -0.0f, kNan, 1.0f, -1.0f, 1.0f, -1.0f, 1.0f, -1.0f, 1e-42f});
 
     const MakeTask softmax = [=](const Refs& x, const TensorRef& y) {
-        return ops::softmax_task(x[0], y, isa);
+        return ops::softmax_task({}, x[0], y, isa);
     };
     check_equal("softmax of infinities", map_values({-kInfinity, 3.0f, -kInfinity, 3.0f}, softmax),
                 {0.0f, 0.5f, 0.0f, 0.5f});
@@ -717,7 +717,9 @@ void check_softmax_pixels(Isa isa, Random& random) {
     test.inputs = {random.plain({2, 20, 3, 3})};
     test.inputs[0].at(1, 19, 1, 2) = kNan;
     test.expected = reference::softmax(test.inputs[0]);
-    test.make = [&](const Refs& x, const TensorRef& y) { return ops::softmax_task(x[0], y, isa); };
+    test.make = [&](const Refs& x, const TensorRef& y) {
+        return ops::softmax_task({}, x[0], y, isa);
+    };
     check(test);
 }
 
@@ -751,7 +753,7 @@ void check_misuse(Isa isa) {
         ops::activation_task({ops::ActivationKind::kTanh, kInfinity, 1}, a, a, isa);
     });
     check_throws<ShapeError>("softmax", "must be in the blocked layout",
-                             [&] { ops::softmax_task(plain({1, 3, 4, 4}), a, isa); });
+                             [&] { ops::softmax_task({}, plain({1, 3, 4, 4}), a, isa); });
     check_throws<ShapeError>("lrn", "on one side",
                              [&] { ops::lrn_task({-1, 2, 1, 0.75f, 1}, a, a, isa); });
     check_throws<UnsupportedError>("lrn", "at most 64",
