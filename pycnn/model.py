@@ -477,7 +477,10 @@ class Model:
             )
         inputs = dict(zip(self.graph.inputs, request.shapes, strict=True))
         isa = self._isa or _core.active_isa()
-        check(graph, self._weights, optional=self.graph.parameters)
+        optional = self.graph.parameters
+        if self.variant is None:  # the file of weights may be that of a larger network
+            optional = {**self._weights.shapes, **optional}
+        check(graph, self._weights, optional=optional)
         try:
             return compile_graph(optimize(graph), inputs, self._pack, isa)
         except ShapeError as error:
