@@ -519,6 +519,8 @@ def check_batch(batch: Any, size: tuple[int, int, int], name: str, images: bool)
         elif np.issubdtype(array.dtype, np.floating):
             hint = "; convert it with .astype(numpy.float32)"
         raise ShapeError(f"{expected}, {got}{hint}")
+    if 2 <= array.ndim < 4 and set(size[array.ndim - 1 :]) == {1}:  # a network on vectors
+        array = array.reshape((*array.shape, 1, 1)[:4])
     if array.ndim != 4:
         hint = "; add the batch dimension: x[None]" if array.ndim == 3 else ""
         raise ShapeError(f"{expected}, {got}{hint}")

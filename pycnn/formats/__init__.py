@@ -60,6 +60,7 @@ WEIGHTS_READERS: Mapping[str, WeightsReader] = {
 #: there are none where they come in a file of their own: its shapes are the third argument, from
 #: which a reader takes what the network leaves open.
 GRAPH_READERS: Mapping[str, GraphReader] = {
+    ".onnx": _of("onnx", "read_onnx"),
     ".prototxt": _of("caffe", "read_prototxt"),
 }
 
@@ -67,6 +68,7 @@ GRAPH_READERS: Mapping[str, GraphReader] = {
 WRITERS: Mapping[str, Writer] = {
     ".safetensors": _of("safetensors", "write"),
     ".npz": _of("npz", "write"),
+    ".onnx": _of("onnx_writer", "write"),
 }
 
 Opened = TypeVar("Opened")
@@ -137,9 +139,7 @@ def write(path: str | os.PathLike[str], content: Content) -> None:
     writer(file, content)
 
 
-def _open(
-    readers: Mapping[str, Callable[..., Opened]], file: Path, *arguments: object
-) -> Opened:
+def _open(readers: Mapping[str, Callable[..., Opened]], file: Path, *arguments: object) -> Opened:
     if not file.is_file():
         raise WeightsError(f"{file}: no such file")
     reader = readers.get(file.suffix.lower())

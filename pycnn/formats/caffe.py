@@ -47,7 +47,7 @@ class CaffemodelFile(MappedTensors):
 
     def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
         super().__init__(path, max_bytes)
-        self._counts: dict[str, Place] = {}
+        self._counts: dict[str, tuple[Place, np.dtype[Any]]] = {}
         net = parse(messages()["NetParameter"](), lift(self.data, BLOBS, path), path)
         for layer in _layers(net, path):
             self._place_blobs(layer)
@@ -56,12 +56,11 @@ class CaffemodelFile(MappedTensors):
         kind, blobs = layer_type(layer), list(layer.blobs)
         roles = _ROLES.get(kind, ("weight", "bias"))
         if kind == "BatchNorm" and len(blobs) == 3:
-            count = self._floats(f"{layer.name}.count", blobs.pop(), np.dtype("<f4"))
+            count = self._floats(f"{layer.name}.count", blobs.pop())
             self._counts.update(dict.fromkeys((f"{layer.name}.{role}" for role in roles), count))
         for i, blob in enumerate(blobs):
             name = f"{layer.name}.{roles[i] if i < len(roles) else f'blob{i}'}"
-            dtype = np.dtype("<f8" if blob.HasField("double_data") else "<f4")
-            place = self._floats(name, blob, dtype)
+            place, dtype = self._floats(name, blob)
             shape = self._shape(blob, 2 if kind == "InnerProduct" and i == 0 else 1)
             if place.length != math.prod(shape) * dtype.itemsize:
                 raise ModelFormatError(
@@ -75,11 +74,13 @@ class CaffemodelFile(MappedTensors):
                 shape, strides = shape[::-1], (1, shape[1])
             self.place(name, place.offset, shape, dtype, strides)
 
-    def _floats(self, name: str, blob: Any, dtype: np.dtype[Any]) -> Place:
-        data = blob.double_data if dtype.itemsize == 8 else blob.data
-        if not data:
+    def _floats(self, name: str, blob: Any) -> tuple[Place, np.dtype[Any]]:
+        dtype = np.dtype("<f8" if blob.HasField("double_data") else "<f4")
+        data = blob.double_data or blob.data
+        place = Place.unpack(data) if data else Place(0, 0)
+        if place.length < dtype.itemsize:
             raise ModelFormatError(f"{self.path}: blob '{name}' has no data")
-        return Place.unpack(data)
+        return place, dtype
 
     def _shape(self, blob: Any, dimensions: int) -> tuple[int, ...]:
         """Shape; of the first generation's four numbers 1s go until `dimensions` are left."""
@@ -94,9 +95,10 @@ class CaffemodelFile(MappedTensors):
         """Read one tensor as float32."""
         values = super().read(name)
         if name in self._counts:
-            place = self._counts[name]
-            count = float(np.frombuffer(self.data, "<f4", 1, place.offset)[0])
-            values = (values / (count or math.inf)).astype(np.float32)  # Caffe's rule for 0
+            place, dtype = self._counts[name]
+            count = float(np.frombuffer(self.data, dtype, 1, place.offset)[0])
+            with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+                values = (values / (count or math.inf)).astype(np.float32)  # Caffe's rule for 0
         return np.require(values, requirements=["A"])  # protobuf aligns nothing
 
 

@@ -111,9 +111,9 @@ class _Walk:
                     f"{self.path}: byte {start}: the numbers of field {field} are stored one by one"
                 )
             elif isinstance(target, int):
-                copy = _tagged(target, _PLACE.pack(at - length, length))
+                copy = length_delimited(target, _PLACE.pack(at - length, length))
             else:
-                copy = _tagged(field, self.message(at - length, at, target, depth + 1))
+                copy = length_delimited(field, self.message(at - length, at, target, depth + 1))
             self.fields += 1
             self.copied += at - start if target is None else 0
             if self.copied > MAX_DESCRIPTION_BYTES or self.fields > _MAX_FIELDS:
@@ -122,11 +122,13 @@ class _Walk:
         return out
 
 
-def _tagged(field: int, payload: bytes | bytearray) -> bytes:
-    return _encoded(field << 3 | _BYTES) + _encoded(len(payload)) + payload
+def length_delimited(field: int, payload: bytes | bytearray) -> bytes:
+    """Return a field of bytes, or a message, as it lies in a file."""
+    return varint(field << 3 | _BYTES) + varint(len(payload)) + payload
 
 
-def _encoded(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """Return a number as it lies in a file."""
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
@@ -208,4 +210,17 @@ def parse(message: Any, data: bytes, path: Path) -> Any:
         message.ParseFromString(data)
     except DecodeError as error:
         raise ModelFormatError(f"{path}: not a valid protobuf message: {error}") from error
+    _check_texts(message, path)
     return message
+
+
+def _check_texts(message: Any, path: Path) -> None:
+    """Refuse texts that are no UTF-8, which come out as bytes."""
+    for field, value in message.ListFields():
+        values = value if field.is_repeated else [value]
+        if field.type == field.TYPE_STRING:
+            if not all(isinstance(text, str) for text in values):
+                raise ModelFormatError(f"{path}: a {field.name} is not UTF-8: {value!r:.80}")
+        elif field.type == field.TYPE_MESSAGE:
+            for each in values:
+                _check_texts(each, path)
