@@ -486,7 +486,18 @@ constexpr ops::ActivationParams kLeNetTanh{ops::ActivationKind::kTanh, 1.7159f, 
 
 void check_activation(Isa isa, Random& random) {
     constexpr std::pair<ops::ActivationParams, const char*> kKinds[] = {
-        {kRelu, "relu"}, {kSigmoid, "sigmoid"}, {kTanh, "tanh"}, {kLeNetTanh, "tanh"}};
+        {kRelu, "relu"},
+        {kSigmoid, "sigmoid"},
+        {kTanh, "tanh"},
+        {kLeNetTanh, "tanh"},
+        {{ops::ActivationKind::kAffine, -1.5f, 0.25f}, "affine"},
+        {{ops::ActivationKind::kLeakyRelu, 0.2f}, "leaky_relu"},
+        {{ops::ActivationKind::kClip, -0.5f, 2.0f}, "clip"},
+        {{ops::ActivationKind::kHardSigmoid, 0.2f, 0.5f}, "hard_sigmoid"},
+        {{ops::ActivationKind::kHardSwish}, "hard_swish"},
+        {{ops::ActivationKind::kPow, 2.0f}, "pow"},
+        {{ops::ActivationKind::kPow, 3.0f}, "pow"},
+    };
     for (const auto& [params, name] : kKinds) {
         for (const Shape& shape : kShapes) {
             for (double scale : {0.1, 1.0, 10.0}) {
@@ -503,6 +514,81 @@ void check_activation(Isa isa, Random& random) {
                 check(test);
             }
         }
+    }
+}
+
+void check_binary(Isa isa, Random& random) {
+    const std::pair<Shape, Shape> shapes[] = {
+        {{2, 17, 3, 5}, {2, 17, 3, 5}}, {{2, 33, 4, 3}, {2, 33, 1, 1}},
+        {{2, 17, 3, 5}, {2, 1, 3, 5}},  {{2, 17, 3, 5}, {2, 17, 3, 1}},
+        {{2, 1, 3, 1}, {2, 20, 1, 4}},  {{2, 40, 1, 1}, {2, 40, 1, 1}},
+    };
+    constexpr std::pair<ops::BinaryParams, const char*> kKinds[] = {
+        {{ops::BinaryKind::kAdd, 0.5f, -2.0f}, "add with factors"},
+        {{ops::BinaryKind::kMul}, "mul"},
+        {{ops::BinaryKind::kDiv}, "div"},
+        {{ops::BinaryKind::kMax}, "max"},
+        {{ops::BinaryKind::kMin, 1.0f, 1.0f, true}, "min, relu"},
+        {{ops::BinaryKind::kPrelu}, "prelu"},
+    };
+    for (const auto& [params, name] : kKinds) {
+        for (const auto& [a, b] : shapes) {
+            Case test;
+            test.op = "binary";
+            test.name = str(name, " ", to_string(a), " ", to_string(b));
+            test.inputs = {random.plain(a), random.plain(b)};
+            test.expected = reference::binary(test.inputs[0], test.inputs[1], params);
+            test.row_gap = a.w % 2;
+            test.make = [&p = params, isa](const Refs& x, const TensorRef& y) {
+                return ops::binary_task(p, x[0], x[1], nullptr, y, isa);
+            };
+            check(test);
+        }
+    }
+}
+
+void check_gather(Isa isa, Random& random) {
+    std::vector<int64_t> shuffled, block;
+    for (int64_t c = 0; c < 37; ++c) shuffled.push_back(c * 11 % 37);
+    for (int64_t c = 16; c < 32; ++c) block.push_back(c);
+    const ops::GatherParams params[] = {
+        {shuffled, {0, 1, 2, 3}, {0, 1, 2}, 0.0f},
+        {block, {-1, 3, -1, 0}, {2, 1, -1, 0, 0}, -0.5f},
+        {{-1, 36, 0, -1}, {1}, {-1, 2}, 7.0f},
+    };
+    for (const ops::GatherParams& p : params) {
+        Case test;
+        test.op = "gather";
+        test.name = str(p.channels.size(), " channels");
+        test.inputs = {random.plain({2, 37, 4, 3})};
+        test.expected = reference::gather(test.inputs[0], p);
+        test.tolerance = kExact;
+        test.row_gap = 1;
+        test.make = [&](const Refs& x, const TensorRef& y) {
+            return ops::gather_task(p, x[0], y, isa);
+        };
+        check(test);
+    }
+}
+
+void check_permute(Isa isa, Random& random) {
+    const std::pair<ops::PermuteParams, Shape> cases[] = {
+        {{{18, 4, 6}, {2, 0, 1}}, {2, 6, 18, 4}},
+        {{{3, 6, 4, 6}, {1, 0, 2, 3}}, {2, 18, 4, 6}},
+        {{{432}, {0}}, {2, 2, 8, 27}},
+    };
+    for (const auto& [p, out] : cases) {
+        Case test;
+        test.op = "permute";
+        test.name = str(p.dims.size(), " dimensions to ", to_string(out));
+        test.inputs = {random.plain({2, 18, 4, 6})};
+        test.expected = reference::permute(test.inputs[0], p, out);
+        test.tolerance = kExact;
+        test.row_gap = 1;
+        test.make = [&p = p, isa](const Refs& x, const TensorRef& y) {
+            return ops::permute_task(p, x[0], y, isa);
+        };
+        check(test);
     }
 }
 
@@ -796,6 +882,9 @@ void check_isa(Isa isa) {
     check_lrn(isa, random);
     check_add(isa, random);
     check_activation(isa, random);
+    check_binary(isa, random);
+    check_gather(isa, random);
+    check_permute(isa, random);
     check_softmax(isa, random);
     check_channel_affine(isa, random);
     check_copy_channels(isa, random);
