@@ -328,12 +328,17 @@ Indices = tuple[Sequence[int], Sequence[int], Sequence[int]]
 _MAX_PADDED = 1 << 20
 
 
-def _gather(indices: Callable[[Attrs, Shape], Indices]) -> OpSpec:
-    """Row of an op that picks channels, rows and columns of its input by index; -1 is `value`."""
+def _gather(
+    indices: Callable[[Attrs, Shape], Indices], sizes: Callable[[Attrs, Shape], Sequence[int]]
+) -> OpSpec:
+    """Row of an op that picks channels, rows and columns of its input by index; -1 is `value`.
+
+    `sizes` says how many, and raises where the indices cannot be.
+    """
 
     def output_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
-        channels, rows, columns = indices(attrs, x[0])
-        shape = (x[0][0], len(channels), len(rows), len(columns))
+        channels, rows, columns = sizes(attrs, x[0])
+        shape = (x[0][0], channels, rows, columns)
         if 0 in shape:
             raise ShapeError(f"nothing is left of the input {x[0]}")
         return shape
@@ -346,31 +351,39 @@ def _gather(indices: Callable[[Attrs, Shape], Indices]) -> OpSpec:
     )
 
 
-def _pad_indices(attrs: Attrs, shape: Shape) -> Indices:
+def _margins(attrs: Attrs, shape: Shape) -> list[tuple[int, int, int]]:
+    """(size, before, after) of each axis."""
     top, bottom, left, right = attrs["padding"]
     margins = (attrs["channels"], (top, bottom), (left, right))
-    channels, rows, columns = (
-        _padded_axis(size, before, after, attrs["mode"])
-        for size, (before, after) in zip(shape[1:], margins, strict=True)
-    )
-    return channels, rows, columns
+    return [(size, *margin) for size, margin in zip(shape[1:], margins, strict=True)]
+
+
+def _pad_sizes(attrs: Attrs, shape: Shape) -> Sequence[int]:
+    mode = attrs["mode"]
+    if mode not in ("constant", "reflect", "edge"):
+        raise ShapeError(f"pad: mode {mode!r} is not one of 'constant', 'reflect', 'edge'")
+    for size, before, after in _margins(attrs, shape):
+        if before + size + after > _MAX_PADDED or max(-before, -after) >= size:
+            raise ShapeError(f"pad: {before} before and {after} after an axis of {size}")
+        if mode == "reflect" and max(before, after) >= size:
+            raise ShapeError(f"pad: a reflection of {max(before, after)} of an axis of {size}")
+    return [before + size + after for size, before, after in _margins(attrs, shape)]
+
+
+def _pad_indices(attrs: Attrs, shape: Shape) -> Indices:
+    axes = [_padded_axis(*margin, attrs["mode"]) for margin in _margins(attrs, shape)]
+    return axes[0], axes[1], axes[2]
 
 
 def _padded_axis(size: int, before: int, after: int, mode: str) -> Sequence[int]:
     """Index of the input at each place of a padded axis; negative padding crops."""
-    if before + size + after > _MAX_PADDED or max(-before, -after) >= size:
-        raise ShapeError(f"pad: {before} before and {after} after an axis of {size}")
-    if mode == "reflect" and max(before, after) >= size:
-        raise ShapeError(f"pad: a reflection of {max(before, after)} of an axis of {size}")
     places = np.arange(-before, size + after)
     if mode == "constant":
         places[(places < 0) | (places >= size)] = -1
     elif mode == "reflect":  # the edge is not repeated
         places = (size - 1) - np.abs((size - 1) - np.abs(places))
-    elif mode == "edge":
+    else:  # the edge
         places = places.clip(0, size - 1)
-    else:
-        raise ShapeError(f"pad: mode {mode!r} is not one of 'constant', 'reflect', 'edge'")
     return places.tolist()
 
 
@@ -382,12 +395,19 @@ def _slice_indices(attrs: Attrs, shape: Shape) -> Indices:
     return channels, rows, columns
 
 
-def _gather_indices(attrs: Attrs, shape: Shape) -> Indices:
-    channels = attrs["indices"]
-    for index in channels:
+def _slice_sizes(attrs: Attrs, shape: Shape) -> Sequence[int]:
+    return [len(axis) for axis in _slice_indices(attrs, shape)]
+
+
+def _gather_sizes(attrs: Attrs, shape: Shape) -> Sequence[int]:
+    for index in attrs["indices"]:
         if not 0 <= index < shape[1]:
             raise ShapeError(f"gather: channel {index} of {shape[1]}")
-    return channels, range(shape[2]), range(shape[3])
+    return [len(attrs["indices"]), *shape[2:]]
+
+
+def _gather_indices(attrs: Attrs, shape: Shape) -> Indices:
+    return attrs["indices"], range(shape[2]), range(shape[3])
 
 
 def _permute_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
@@ -483,9 +503,9 @@ OPS: dict[str, OpSpec] = {
     ),
     "concat": OpSpec(_concat_shape, _concat_tasks),
     "shortcut_a": OpSpec(_shortcut_a_shape, _shortcut_a_tasks),
-    "pad": _gather(_pad_indices),
-    "slice": _gather(_slice_indices),
-    "gather": _gather(_gather_indices),
+    "pad": _gather(_pad_indices, _pad_sizes),
+    "slice": _gather(_slice_indices, _slice_sizes),
+    "gather": _gather(_gather_indices, _gather_sizes),
     "permute": OpSpec(
         _permute_shape,
         lambda attrs, x, packed, y, isa: [

@@ -24,7 +24,8 @@ from pycnn.graph import Graph
 Shapes = Mapping[str, tuple[int, ...]]
 
 # ResNet-152's takes 100 kB.
-_MAX_TEXT_BYTES = 4 << 20
+_MAX_TEXT_BYTES = 1 << 20
+_MAX_LAYERS = 5_000
 
 # What a layer's blobs are, in order; of a type that is not here, weight and bias.
 _ROLES = {"BatchNorm": ("running_mean", "running_var")}
@@ -97,9 +98,10 @@ class CaffemodelFile(MappedTensors):
         if name in self._counts:
             place, dtype = self._counts[name]
             count = float(np.frombuffer(self.data, dtype, 1, place.offset)[0])
-            with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-                values = (values / (count or math.inf)).astype(np.float32)  # Caffe's rule for 0
-        return np.require(values, requirements=["A"])  # protobuf aligns nothing
+            with np.errstate(invalid="ignore"):
+                exact = values / np.float64(count or math.inf)  # Caffe's rule for 0
+            return self._as_float32(name, exact)
+        return values
 
 
 class _NoTensors(TensorFile):
@@ -178,6 +180,8 @@ def _parse_text(path: Path) -> Any:
 
 def _layers(net: Any, path: Path) -> list[Any]:
     layers = [*net.layers, *net.layer]
+    if len(layers) > _MAX_LAYERS:
+        raise ModelFormatError(f"{path}: {len(layers):,} layers are more than {_MAX_LAYERS:,}")
     for layer in net.layers:
         if layer.HasField("layer"):
             raise UnsupportedError(

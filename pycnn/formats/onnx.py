@@ -7,7 +7,8 @@ change their number, is refused when the model is read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ _FIRST_OPSET = 7
 _FREE_EDGE = 224
 
 _MAX_DEPTH = 16  # of If within If
+_MAX_NODES = 20_000  # those of a DenseNet-201 by the more talkative exporter are 2,000
 
 
 def read_onnx(
@@ -66,7 +68,10 @@ def read_onnx(
     scope: dict[str, Value] = {}
     for initializer in graph.initializer:
         scope[initializer.name] = converter.reader.constant(initializer, initializer.name)
-    read = {name for node in _all_nodes(graph) for name in node.input}
+    nodes = _all_nodes(graph)
+    if len(nodes) > _MAX_NODES:
+        raise ModelFormatError(f"{path}: {len(nodes):,} nodes are more than {_MAX_NODES:,}")
+    read = {name for node in nodes for name in node.input}
     for value in graph.input:
         if value.name not in scope and value.name in read:
             scope[value.name] = _input(converter, value)
@@ -146,7 +151,7 @@ def _input(converter: Converter, value: Any) -> Tensor:
 
 
 def _convert(
-    converter: Converter, nodes: Sequence[Any], scope: dict[str, Value], depth: int
+    converter: Converter, nodes: Sequence[Any], scope: MutableMapping[str, Value], depth: int
 ) -> None:
     """Convert nodes in order; `scope` gets what they make."""
     for message in nodes:
@@ -185,7 +190,7 @@ def _located(converter: Converter, node: OnnxNode, error: Exception) -> str:
 
 
 def _values(
-    converter: Converter, node: OnnxNode, scope: dict[str, Value], depth: int
+    converter: Converter, node: OnnxNode, scope: MutableMapping[str, Value], depth: int
 ) -> Sequence[Value]:
     if node.op_type == "If":
         return _branch(node, converter, scope, depth)
@@ -198,14 +203,14 @@ def _values(
 
 
 def _branch(
-    node: OnnxNode, converter: Converter, scope: dict[str, Value], depth: int
+    node: OnnxNode, converter: Converter, scope: MutableMapping[str, Value], depth: int
 ) -> Sequence[Value]:
     """Convert the branch that a constant condition takes; it sees the values around it."""
     if depth >= _MAX_DEPTH:
         raise UnsupportedError(f"branches nested deeper than {_MAX_DEPTH}")
     condition = bool(node.constant(0).load().reshape(-1)[0])
     graph = node.graph("then_branch" if condition else "else_branch")
-    inner = dict(scope)
+    inner = ChainMap[str, Value]({}, scope)
     for initializer in graph.initializer:
         inner[initializer.name] = converter.reader.constant(initializer, initializer.name)
     _convert(converter, graph.node, inner, depth + 1)

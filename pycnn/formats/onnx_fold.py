@@ -26,6 +26,8 @@ def fold(node: OnnxNode) -> Constant | None:
     for value in node.inputs:
         if isinstance(value, Constant) and value.elems > SMALL_ELEMS:
             raise UnsupportedError(f"computes with the constant '{value.name}' of {value.shape}")
+        if isinstance(value, Constant):
+            node.converter.look_at(value.elems)
         arrays.append(value.load() if isinstance(value, Constant) else None)
     if node.op_type not in _MOVES and any(_has_unknown(array) for array in arrays):
         raise UnsupportedError("computes with a size that the model leaves free")
@@ -118,8 +120,9 @@ def _cast(node: OnnxNode) -> Constant:
         raise UnsupportedError(f"casts to type {node.integer('to', 0)}")
     if constant.dtype == "object":  # sizes, which are integers already
         return constant
-    load = constant.load
-    return Constant(constant.name, constant.shape, target, lambda: load().astype(target))
+    return constant.derived(
+        constant.name, constant.shape, target, lambda array: array.astype(target)
+    )
 
 
 def squeezed(shape: tuple[int, ...], axes: list[int]) -> tuple[int, ...]:

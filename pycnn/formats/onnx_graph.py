@@ -17,6 +17,8 @@ from pycnn.graph import Graph
 
 Dims = tuple[int, ...]
 
+_MAX_LOOKED_AT = 1 << 22
+
 
 class Unknown:
     """A size that a model leaves free, where its code asks for it: the batch, an image's edge."""
@@ -74,7 +76,8 @@ class Converter:
         self.unmade: dict[str, str] = {}  # optional outputs that are not implemented
         self.lrn: dict[str, LrnPart] = {}  # node -> the part of a normalisation that it is
         self.reshaped: dict[str, Tensor] = {}  # node -> what it is in another shape
-        self._names: set[str] = set()
+        self._names: dict[str, int] = {}  # and how often each was wanted
+        self._looked_at = 0
 
     def note_batch(self, size: int | None) -> None:
         """Take the batch of an input; None where it is free."""
@@ -86,15 +89,22 @@ class Converter:
     def input(self, name: str, dims: Dims, free: bool) -> Tensor:
         """Add an input."""
         self.free_size |= free
-        self._names.add(name)
+        self._names[name] = 1
         return Tensor(dims, self.graph.input(name, physical(dims)))
 
     def unique(self, name: str) -> str:
         """Return the name, or one like it if a node has it."""
         while name in self._names:
-            name += "'"
-        self._names.add(name)
+            self._names[name] += 1
+            name = f"{name}#{self._names[name]}"
+        self._names[name] = 1
         return name
+
+    def look_at(self, elems: int) -> None:
+        """Count the numbers of constants that decide how nodes are made; bounded in sum."""
+        self._looked_at += elems
+        if self._looked_at > _MAX_LOOKED_AT:
+            raise ModelFormatError("the model's constants have too many numbers that decide shapes")
 
     def forget_unused(self, parameters: Collection[str]) -> None:
         """Leave out the tensors of nodes that no output needs."""
@@ -193,8 +203,7 @@ class OnnxNode:
     def array(self, index: int) -> Array:
         """Values of a small constant."""
         constant = self.constant(index)
-        if constant.elems > 1 << 16:
-            raise ModelFormatError(f"input {index} of shape {constant.shape} is too large")
+        self.converter.look_at(constant.elems)
         return constant.load()
 
     def sizes(self, index: int) -> list[int]:
@@ -308,9 +317,8 @@ class OnnxNode:
         self, constant: Constant, shape: Dims, change: Callable[[Array], Array]
     ) -> Constant:
         """Return a constant that is computed from another when it is asked for."""
-        load = constant.load
         dtype = "float32" if constant.dtype == "bfloat16" else constant.dtype
-        return Constant(f"{constant.name}.{self.op_type}", shape, dtype, lambda: change(load()))
+        return constant.derived(f"{constant.name}.{self.op_type}", shape, dtype, change)
 
     def folded(self, values: Array) -> Constant:
         """Return a constant that was computed when the model was read."""

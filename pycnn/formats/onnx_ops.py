@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -278,7 +279,7 @@ def _split(n: OnnxNode) -> Made:
         parts = [min(each, size - each * i) for i in range(count)]
     if sum(parts) != size or len(parts) != count or min(parts) < 1:
         raise ModelFormatError(f"splits {size} into {parts}")
-    starts = [sum(parts[:i]) for i in range(count)]
+    starts = [0, *itertools.accumulate(parts)][:count]
     return [
         _cut(n, x, {axis: (start, start + part, 1)}, last=False)
         for start, part in zip(starts, parts, strict=True)

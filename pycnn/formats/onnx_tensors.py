@@ -29,6 +29,7 @@ Array = npt.NDArray[Any]
 # Tensors up to this size are computed with at once, of all of them together so much.
 SMALL_ELEMS = 1 << 14
 _MAX_COMPUTED_BYTES = 64 << 20
+_MAX_STEPS = 32  # from constant to constant
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Constant:
         Gives the values.
     original
         The constant whose numbers these are in another shape, if they are.
+    steps
+        How many others it is computed through.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Constant:
     dtype: str
     load: Callable[[], Array]
     original: Constant | None = None
+    steps: int = 0
 
     @property
     def elems(self) -> int:
@@ -69,10 +73,23 @@ class Constant:
         """Return the same numbers in another shape, under the same name."""
         if shape == self.shape:
             return self
-        load = self.load
+        original = self.original or self
         return Constant(
-            self.name, shape, self.dtype, lambda: load().reshape(shape), self.original or self
+            self.name,
+            shape,
+            self.dtype,
+            lambda: original.load().reshape(shape),
+            original,
+            self.steps,
         )
+
+    def derived(
+        self, name: str, shape: tuple[int, ...], dtype: str, change: Callable[[Array], Array]
+    ) -> Constant:
+        """Return a constant that is computed from this one when it is asked for."""
+        if self.steps >= _MAX_STEPS:
+            raise UnsupportedError(f"computes a constant through more than {_MAX_STEPS} others")
+        return Constant(name, shape, dtype, lambda: change(self.load()), steps=self.steps + 1)
 
     def scalar(self) -> float | None:
         """Return its value if it holds one number."""
@@ -88,9 +105,10 @@ class OnnxTensors(TensorFile):
 
     def add(self, constant: Constant) -> str:
         """Make a constant a parameter; return its name. The same one twice is one parameter."""
-        name = constant.name
+        name, others = constant.name, 1
         while name in self._constants and not self._constants[name].is_same(constant):
-            name += "'"
+            others += 1
+            name = f"{constant.name}#{others}"
         if name not in self._constants:
             dtype = "float32" if constant.dtype == "bfloat16" else constant.dtype
             self._declare(name, constant.shape, dtype)
@@ -106,8 +124,7 @@ class OnnxTensors(TensorFile):
     def read(self, name: str) -> npt.NDArray[np.float32]:
         """Read one tensor as float32."""
         self._require_float(name)
-        with np.errstate(over="ignore", invalid="ignore"):  # float64 beyond float32 is infinite
-            return np.require(self._constants[name].load(), np.float32, ["C", "A"])
+        return self._as_float32(name, self._constants[name].load())
 
 
 class TensorReader:
