@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import pycnn
 from pycnn import ModelFormatError, UnsupportedError
+from pycnn.formats.protobuf import build_messages
 
 Rng = np.random.Generator
 node = helper.make_node
@@ -172,3 +174,9 @@ def test_vectors_may_have_two_dimensions(tmp_path: Path, rng: Rng) -> None:
     got = model.run(x)
     np.testing.assert_array_equal(got.reshape(3, 7), model.run(x[:, :, None, None]).reshape(3, 7))
     np.testing.assert_allclose(got.reshape(3, 7).sum(1), 1, rtol=1e-6)
+
+
+def test_without_the_protobuf_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "google.protobuf", None)
+    with pytest.raises(UnsupportedError, match=r"pip install 'pycnn\[onnx\]'"):
+        build_messages("p", {"M": "1 a string"}, {}, extra="onnx")
