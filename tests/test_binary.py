@@ -11,6 +11,7 @@ from tolerances import ELEMENTWISE, EXACT, assert_close
 
 from pycnn import Graph, ShapeError, ops
 from pycnn.model import Model
+from pycnn.passes import optimize
 from pycnn.weights import ArrayWeights
 
 Rng = np.random.Generator
@@ -60,6 +61,19 @@ def test_coefficients_and_relu(isa: str, rng: Rng) -> None:
     got = ops.binary("add", a, b, 0.5, -2.0, relu=True, isa=isa)
     expected = np.maximum(0.5 * a.astype(np.float64) - 2.0 * b.astype(np.float64), 0)
     assert_close(got, expected, ELEMENTWISE)
+
+
+def test_a_relu_after_it_is_fused(rng: Rng) -> None:
+    graph = Graph("excited")
+    x = graph.input("x", (17, 3, 5))
+    product = graph.binary("product", x, graph.global_avg_pool("mean", x), "mul")
+    graph.output(graph.relu("relu", product))
+    assert [node.op for node in optimize(graph).nodes] == ["global_avg_pool", "binary"]
+    model, batch = Model(graph, ArrayWeights({})), images(rng, (2, 17, 3, 5))
+    got = model.run(batch)
+    np.testing.assert_array_equal(got, model.run(batch, taps=["product"])["relu"])
+    expected = batch * batch.astype(np.float64).mean((2, 3), keepdims=True)
+    assert_close(got, np.maximum(expected, 0), ELEMENTWISE * 2)
 
 
 def test_prelu(isa: str, poison: int, rng: Rng) -> None:
