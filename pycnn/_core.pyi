@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections.abc
 import numpy
 import typing
-__all__: list[str] = ['CHANNEL_BLOCK', 'Conv2dParams', 'PackedChannelAffine', 'PackedConv2d', 'PackedRbf', 'Pool2dParams', 'Program', 'Task', 'TensorRef', 'activation_task', 'active_isa', 'add_task', 'available_isas', 'channel_affine_pack', 'channel_affine_task', 'conv2d_output_shape', 'conv2d_pack', 'conv2d_packed_bytes', 'conv2d_packing', 'conv2d_select', 'conv2d_task', 'conv2d_workspace_elems', 'copy_channels_task', 'default_num_threads', 'layout_task', 'linear_output_shape', 'linear_task', 'lrn_task', 'pool2d_output_shape', 'pool2d_task', 'rbf_pack', 'rbf_task', 'require_isa', 'softmax_task', 'storage_elems']
+__all__: list[str] = ['CHANNEL_BLOCK', 'Conv2dParams', 'PackedChannelAffine', 'PackedConstant', 'PackedConv2d', 'PackedRbf', 'Pool2dParams', 'Program', 'Task', 'TensorRef', 'activation_task', 'active_isa', 'add_task', 'available_isas', 'binary_output_shape', 'binary_task', 'channel_affine_pack', 'channel_affine_task', 'constant_pack', 'conv2d_output_shape', 'conv2d_pack', 'conv2d_packed_bytes', 'conv2d_packing', 'conv2d_select', 'conv2d_task', 'conv2d_workspace_elems', 'copy_channels_task', 'default_num_threads', 'gather_task', 'layout_task', 'linear_output_shape', 'linear_task', 'lrn_task', 'permute_task', 'pool2d_output_shape', 'pool2d_task', 'rbf_pack', 'rbf_task', 'require_isa', 'softmax_task', 'storage_elems']
 class TensorRef:
     """
     A tensor of a program: `offset` elements into a buffer (0 is the arena, then the inputs, then the outputs).
@@ -65,6 +65,10 @@ class PackedConv2d:
 class Pool2dParams:
     def __init__(self, *, kind: str, kernel_size: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"], stride: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"], padding: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(4)"], ceil_mode: bool, count_include_pad: bool, window_rule: str) -> None:
         ...
+class PackedConstant:
+    @property
+    def bytes(self) -> int:
+        ...
 class PackedChannelAffine:
     @property
     def bytes(self) -> int:
@@ -73,7 +77,7 @@ class PackedRbf:
     @property
     def bytes(self) -> int:
         ...
-def activation_task(kind: str, scale: typing.SupportsFloat | typing.SupportsIndex, slope: typing.SupportsFloat | typing.SupportsIndex, x: TensorRef, y: TensorRef, isa: str) -> Task:
+def activation_task(kind: str, alpha: typing.SupportsFloat | typing.SupportsIndex, beta: typing.SupportsFloat | typing.SupportsIndex, x: TensorRef, y: TensorRef, isa: str) -> Task:
     ...
 def active_isa() -> str:
     """
@@ -85,9 +89,15 @@ def available_isas() -> list[str]:
     """
     The instruction sets that this machine can run, worst to best.
     """
+def binary_output_shape(a: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], b: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> tuple[int, int, int, int]:
+    ...
+def binary_task(kind: str, alpha: typing.SupportsFloat | typing.SupportsIndex, beta: typing.SupportsFloat | typing.SupportsIndex, relu: bool, a: TensorRef | None, b: TensorRef | None, constant: PackedConstant, y: TensorRef, isa: str) -> Task:
+    ...
 def channel_affine_pack(scale: numpy.ndarray, shift: numpy.ndarray) -> PackedChannelAffine:
     ...
 def channel_affine_task(relu: bool, x: TensorRef, packed: PackedChannelAffine, y: TensorRef, isa: str) -> Task:
+    ...
+def constant_pack(values: numpy.ndarray, shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> PackedConstant:
     ...
 def conv2d_output_shape(params: Conv2dParams, x: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], weight: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> tuple[int, int, int, int]:
     ...
@@ -111,6 +121,8 @@ def default_num_threads() -> int:
     """
     min(affinity, cgroup quota, cores), or PYCNN_NUM_THREADS.
     """
+def gather_task(channels: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], rows: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], columns: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], fill: typing.SupportsFloat | typing.SupportsIndex, x: TensorRef, y: TensorRef, isa: str) -> Task:
+    ...
 def layout_task(x: TensorRef, y: TensorRef, isa: str) -> Task:
     ...
 def linear_output_shape(x: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], weight: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> tuple[int, int, int, int]:
@@ -118,6 +130,8 @@ def linear_output_shape(x: collections.abc.Sequence[typing.SupportsInt | typing.
 def linear_task(relu: bool, x: TensorRef, packed: PackedConv2d, y: TensorRef, isa: str) -> Task:
     ...
 def lrn_task(before: typing.SupportsInt | typing.SupportsIndex, after: typing.SupportsInt | typing.SupportsIndex, alpha: typing.SupportsFloat | typing.SupportsIndex, beta: typing.SupportsFloat | typing.SupportsIndex, k: typing.SupportsFloat | typing.SupportsIndex, x: TensorRef, y: TensorRef, isa: str) -> Task:
+    ...
+def permute_task(dims: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], perm: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], x: TensorRef, y: TensorRef, isa: str) -> Task:
     ...
 def pool2d_output_shape(params: Pool2dParams, x: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> tuple[int, int, int, int]:
     ...
@@ -131,7 +145,7 @@ def require_isa(name: str) -> None:
     """
     DeviceError when there is no such instruction set, or not here.
     """
-def softmax_task(x: TensorRef, y: TensorRef, isa: str) -> Task:
+def softmax_task(log: bool, x: TensorRef, y: TensorRef, isa: str) -> Task:
     ...
 def storage_elems(shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], blocked: bool = True) -> int:
     """

@@ -220,7 +220,7 @@ def vectors(graph: Graph) -> set[str]:
     """Values that are ``(N, C)`` to the user: made by a flatten or a linear layer, and after it."""
     found: set[str] = set()
     for node in graph.nodes:
-        makes_images = node.op in ("conv2d", "global_avg_pool", "avg_pool2d", "max_pool2d")
+        makes_images = "pool" in node.op or node.op in ("conv2d", "permute")
         if node.op in ("flatten", "linear", "rbf") or (
             not makes_images and all(source in found for source in node.inputs)
         ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from pycnn.errors import ShapeError, UnknownNameError, suggest
 from pycnn.opset import OPS, Shape
 
 IntOrPair = int | tuple[int, int]
+Bounds = tuple[int | None, int | None, int | None]  # start, stop, step, as in slice()
 Padding = int | tuple[int, int] | tuple[int, int, int, int]
 
 
@@ -127,6 +129,10 @@ class Graph:
             shapes[node.name] = self._output_shape(node, shapes)
         return shapes
 
+    def shape(self, name: str) -> Shape:
+        """Nominal shape of a value, at batch 1; while the graph is built."""
+        return self._shapes[name]
+
     def macs(self, shapes: Mapping[str, Shape] | None = None) -> dict[str, int]:
         """Multiply-adds of every layer."""
         shapes = shapes or self.shapes()
@@ -192,8 +198,12 @@ class Graph:
         inputs: Sequence[str],
         attrs: Mapping[str, Any] | None = None,
         params: Mapping[str, tuple[int, ...]] | None = None,
+        param_names: Mapping[str, str] | None = None,
     ) -> str:
-        """Append a node whose parameters are called ``<name>.<role>``; infers its shape.
+        """Append a node; infers its shape.
+
+        Its parameters are called ``<name>.<role>``, or as `param_names` calls a role: two nodes may
+        share a parameter.
 
         Raises
         ------
@@ -211,10 +221,14 @@ class Graph:
                     f"{self.name}: '{name}' reads '{source}', not known yet{known}"
                 )
         params = params or {}
-        node = Node(
-            name, op, tuple(inputs), attrs or {}, {role: f"{name}.{role}" for role in params}
-        )
-        self.parameters.update({f"{name}.{role}": shape for role, shape in params.items()})
+        names = {role: f"{name}.{role}" for role in params} | dict(param_names or {})
+        node = Node(name, op, tuple(inputs), attrs or {}, names)
+        for role, shape in params.items():
+            if self.parameters.setdefault(names[role], shape) != shape:
+                raise ShapeError(
+                    f"{self.name}: '{name}' wants the parameter '{names[role]}' of shape {shape}, "
+                    f"another layer of shape {self.parameters[names[role]]}"
+                )
         self._shapes[name] = self._output_shape(node, self._shapes)
         self.nodes.append(node)
         return name
@@ -329,6 +343,10 @@ class Graph:
         """Average over the whole image: ``(N, C, 1, 1)``."""
         return self.add_node(name, "global_avg_pool", [x])
 
+    def global_max_pool(self, name: str, x: str) -> str:
+        """Maximum over the whole image: ``(N, C, 1, 1)``."""
+        return self.add_node(name, "global_max_pool", [x])
+
     def lrn(
         self,
         name: str,
@@ -358,16 +376,62 @@ class Graph:
         """``scale * tanh(slope * x)``."""
         return self.add_node(name, "tanh", [x], {"scale": scale, "slope": slope})
 
-    def batch_norm(self, name: str, x: str, eps: float = 1e-5) -> str:
-        """Batch normalisation at inference, by the running statistics."""
+    def affine(self, name: str, x: str, scale: float = 1.0, shift: float = 0.0) -> str:
+        """``scale * x + shift``."""
+        return self.add_node(name, "affine", [x], {"scale": scale, "shift": shift})
+
+    def leaky_relu(self, name: str, x: str, slope: float = 0.01) -> str:
+        """``x``, times `slope` where it is negative."""
+        return self.add_node(name, "leaky_relu", [x], {"slope": slope})
+
+    def clip(self, name: str, x: str, low: float = -math.inf, high: float = math.inf) -> str:
+        """``min(max(x, low), high)``; ReLU6 is this from 0 to 6."""
+        return self.add_node(name, "clip", [x], {"low": low, "high": high})
+
+    def hard_sigmoid(self, name: str, x: str, scale: float = 1 / 6, shift: float = 0.5) -> str:
+        """``min(max(scale * x + shift, 0), 1)``."""
+        return self.add_node(name, "hard_sigmoid", [x], {"scale": scale, "shift": shift})
+
+    def hard_swish(self, name: str, x: str) -> str:
+        """``x * min(max(x / 6 + 1/2, 0), 1)``."""
+        return self.add_node(name, "hard_swish", [x])
+
+    def pow(self, name: str, x: str, exponent: float) -> str:
+        """``x ** exponent``."""
+        return self.add_node(name, "pow", [x], {"exponent": exponent})
+
+    def sqrt(self, name: str, x: str) -> str:
+        """Square root."""
+        return self.add_node(name, "sqrt", [x])
+
+    def prelu(self, name: str, x: str) -> str:
+        """``x``, times ``weight[c]`` where it is negative."""
+        channels = self._channels(x)
+        attrs = {"kind": "prelu", "shape": (channels, 1, 1)}
+        return self.add_node(name, "binary", [x], attrs, {"weight": (channels,)})
+
+    def binary(
+        self, name: str, a: str, b: str, kind: str, alpha: float = 1.0, beta: float = 1.0
+    ) -> str:
+        """Two inputs, broadcast as in NumPy; see csrc/ops/binary.h for the kinds.
+
+        "add" is ``alpha * a + beta * b``. The sum of equal shapes is :meth:`add`, which a
+        convolution before it takes into its own loop.
+        """
+        attrs = {"kind": kind, "alpha": alpha, "beta": beta}
+        return self.add_node(name, "binary", [a, b], attrs)
+
+    def batch_norm(self, name: str, x: str, eps: float = 1e-5, affine: bool = True) -> str:
+        """Batch normalisation at inference, by the running statistics; Caffe's is not affine."""
         shape = (self._channels(x),)
-        roles = ("weight", "bias", "running_mean", "running_var")
+        roles = ("weight", "bias") * affine + ("running_mean", "running_var")
         return self.add_node(name, "batch_norm", [x], {"eps": eps}, dict.fromkeys(roles, shape))
 
-    def channel_affine(self, name: str, x: str) -> str:
+    def channel_affine(self, name: str, x: str, bias: bool = True) -> str:
         """``y = x * weight[c] + bias[c]``."""
-        shape = (self._channels(x),)
-        return self.add_node(name, "channel_affine", [x], {}, {"weight": shape, "bias": shape})
+        roles = ("weight", "bias") if bias else ("weight",)
+        params = dict.fromkeys(roles, (self._channels(x),))
+        return self.add_node(name, "channel_affine", [x], {}, params)
 
     def add(self, name: str, a: str, b: str) -> str:
         """Element-wise sum."""
@@ -383,6 +447,42 @@ class Graph:
             name, "shortcut_a", [x], {"out_channels": out_channels, "stride": stride}
         )
 
+    def pad(
+        self,
+        name: str,
+        x: str,
+        padding: Padding = 0,
+        channels: tuple[int, int] = (0, 0),
+        mode: str = "constant",
+        value: float = 0.0,
+    ) -> str:
+        """Pad the image by `value`, its reflection or its edge; add channels before and after.
+
+        Negative numbers crop.
+        """
+        attrs = {"padding": sides(padding), "channels": channels, "mode": mode, "value": value}
+        return self.add_node(name, "pad", [x], attrs)
+
+    def slice(self, name: str, x: str, channels: Bounds, rows: Bounds, columns: Bounds) -> str:
+        """``x[:, slice(*channels), slice(*rows), slice(*columns)]``, each (start, stop, step)."""
+        return self.add_node(name, "slice", [x], {"bounds": (channels, rows, columns)})
+
+    def gather(self, name: str, x: str, indices: Sequence[int]) -> str:
+        """``x[:, indices]``: channels by index."""
+        return self.add_node(name, "gather", [x], {"indices": tuple(indices)})
+
+    def permute(
+        self,
+        name: str,
+        x: str,
+        dims: Sequence[int],
+        perm: Sequence[int],
+        shape: tuple[int, int, int],
+    ) -> str:
+        """Each image reshaped to `dims`, transposed by `perm`, reshaped to `shape` (C, H, W)."""
+        attrs = {"dims": tuple(dims), "perm": tuple(perm), "shape": shape}
+        return self.add_node(name, "permute", [x], attrs)
+
     def flatten(self, name: str, x: str) -> str:
         """``(N, C, H, W)`` to ``(N, C*H*W)``, in the order c, h, w."""
         return self.add_node(name, "flatten", [x])
@@ -394,6 +494,10 @@ class Graph:
     def softmax(self, name: str, x: str) -> str:
         """Softmax over the channels."""
         return self.add_node(name, "softmax", [x])
+
+    def log_softmax(self, name: str, x: str) -> str:
+        """Logarithm of the softmax over the channels."""
+        return self.add_node(name, "log_softmax", [x])
 
     def rbf(self, name: str, x: str, out_features: int) -> str:
         """``y[k] = -sum_j (x[j] - weight[k, j])^2``; the weight is fixed (LeCun et al. 1998)."""

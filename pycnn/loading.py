@@ -132,11 +132,16 @@ def _load_graph(
     options: Mapping[str, Any],
 ) -> Model:
     """A network from a file, with the weights in it or with those given."""
-    graph, tensors = open_graph(path, max_bytes)
+    source: Weights
     if _is_default(weights):
-        source: Weights = FileWeights(tensors)
+        graph, tensors = open_graph(path, max_bytes)
+        source = FileWeights(tensors)
+    elif isinstance(weights, str) and weights == "random":
+        graph, _ = open_graph(path, max_bytes)
+        source = RandomWeights(graph, seed)
     else:
-        source = _source(weights, graph, None, seed, max_bytes)
+        source = _given(weights, None, max_bytes)
+        graph, _ = open_graph(path, max_bytes, source.shapes)
     # Caffe's rule: a network takes what it knows of a file, which may be that of a larger one.
     check(graph, source, optional=source.shapes)
     return Model(graph, source, **options)
@@ -291,6 +296,10 @@ def _source(
 ) -> Weights:
     if isinstance(weights, str) and weights == "random":
         return RandomWeights(graph, seed)
+    return _given(weights, rename, max_bytes)
+
+
+def _given(weights: WeightsLike, rename: Rename | None, max_bytes: int) -> Weights:
     if isinstance(weights, (str, os.PathLike)):
         return FileWeights(open_weights(weights, max_bytes), rename)
     if not isinstance(weights, Mapping):

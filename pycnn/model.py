@@ -482,7 +482,10 @@ class Model:
             )
         inputs = dict(zip(self.graph.inputs, request.shapes, strict=True))
         isa = self._isa or _core.active_isa()
-        check(graph, self._weights, optional=self.graph.parameters)
+        optional = self.graph.parameters
+        if self.variant is None:  # the file of weights may be that of a larger network
+            optional = {**self._weights.shapes, **optional}
+        check(graph, self._weights, optional=optional)
         try:
             return compile_graph(optimize(graph), inputs, self._pack, isa, self._tuning)
         except ShapeError as error:
@@ -530,6 +533,8 @@ def check_batch(batch: Any, size: tuple[int, int, int], name: str, images: bool)
         elif np.issubdtype(array.dtype, np.floating):
             hint = "; convert it with .astype(numpy.float32)"
         raise ShapeError(f"{expected}, {got}{hint}")
+    if 2 <= array.ndim < 4 and set(size[array.ndim - 1 :]) == {1}:  # a network on vectors
+        array = array.reshape((*array.shape, 1, 1)[:4])
     if array.ndim != 4:
         hint = "; add the batch dimension: x[None]" if array.ndim == 3 else ""
         raise ShapeError(f"{expected}, {got}{hint}")

@@ -20,26 +20,41 @@ import numpy.typing as npt
 from pycnn import _core
 from pycnn.compile import Plan, compile_graph
 from pycnn.errors import ShapeError
-from pycnn.graph import Graph, IntOrPair, Node, Padding, pair, sides
+from pycnn.graph import Bounds, Graph, IntOrPair, Node, Padding, pair, sides
 from pycnn.opset import OPS, Array, Shape
 
 __all__ = [
     "add",
+    "affine",
     "avg_pool2d",
     "batch_norm",
+    "binary",
     "channel_affine",
+    "clip",
     "concat",
     "conv2d",
     "flatten",
+    "gather",
     "global_avg_pool",
+    "global_max_pool",
+    "hard_sigmoid",
+    "hard_swish",
+    "leaky_relu",
     "linear",
+    "log_softmax",
     "lrn",
     "max_pool2d",
+    "pad",
+    "permute",
+    "pow",
+    "prelu",
     "rbf",
     "relu",
     "shortcut_a",
     "sigmoid",
+    "slice",
     "softmax",
+    "sqrt",
     "tanh",
 ]
 
@@ -289,6 +304,11 @@ def global_avg_pool(x: npt.ArrayLike, **options: Unpack[Options]) -> Array:
     return _run("global_avg_pool", [x], options)
 
 
+def global_max_pool(x: npt.ArrayLike, **options: Unpack[Options]) -> Array:
+    """Maximum over each image: (N, C, H, W) to (N, C, 1, 1)."""
+    return _run("global_max_pool", [x], options)
+
+
 def lrn(
     x: npt.ArrayLike,
     size: int | tuple[int, int] = 5,
@@ -360,9 +380,182 @@ def tanh(
     return _run("tanh", [x], options, {"scale": scale, "slope": slope})
 
 
+def affine(
+    x: npt.ArrayLike, scale: float = 1.0, shift: float = 0.0, **options: Unpack[Options]
+) -> Array:
+    """``scale * x + shift`` of (N, C, H, W) or (N, C) float32."""
+    return _run("affine", [x], options, {"scale": scale, "shift": shift})
+
+
+def leaky_relu(x: npt.ArrayLike, slope: float = 0.01, **options: Unpack[Options]) -> Array:
+    """``x``, times `slope` where it is negative (Maas et al. 2013)."""
+    return _run("leaky_relu", [x], options, {"slope": slope})
+
+
+def prelu(x: npt.ArrayLike, weight: npt.ArrayLike, **options: Unpack[Options]) -> Array:
+    """``x``, times ``weight[c]`` where it is negative (He et al. 2015, "Delving deep", eq. 1).
+
+    Parameters
+    ----------
+    x : (N, C, H, W) or (N, C) float32
+    weight : (C,) float32
+
+    Returns
+    -------
+    float32, of the shape of `x`
+    """
+    attrs = {"kind": "prelu", "shape": (np.shape(weight)[0], 1, 1)}
+    return _run("binary", [x], options, attrs, {"weight": weight})
+
+
+def clip(
+    x: npt.ArrayLike, low: float = -np.inf, high: float = np.inf, **options: Unpack[Options]
+) -> Array:
+    """``min(max(x, low), high)`` of (N, C, H, W) or (N, C) float32; NaN stays NaN."""
+    return _run("clip", [x], options, {"low": low, "high": high})
+
+
+def hard_sigmoid(
+    x: npt.ArrayLike, scale: float = 1 / 6, shift: float = 0.5, **options: Unpack[Options]
+) -> Array:
+    """``min(max(scale * x + shift, 0), 1)``; torch's scale is 1/6, ONNX's 1/5."""
+    return _run("hard_sigmoid", [x], options, {"scale": scale, "shift": shift})
+
+
+def hard_swish(x: npt.ArrayLike, **options: Unpack[Options]) -> Array:
+    """``x * min(max(x / 6 + 1/2, 0), 1)`` (Howard et al. 2019, section 5.2)."""
+    return _run("hard_swish", [x], options)
+
+
+def pow(x: npt.ArrayLike, exponent: float, **options: Unpack[Options]) -> Array:
+    """``x ** exponent`` of (N, C, H, W) or (N, C) float32."""
+    return _run("pow", [x], options, {"exponent": exponent})
+
+
+def sqrt(x: npt.ArrayLike, **options: Unpack[Options]) -> Array:
+    """Square root of (N, C, H, W) or (N, C) float32."""
+    return _run("sqrt", [x], options)
+
+
+def binary(
+    kind: str,
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    *,
+    relu: bool = False,
+    **options: Unpack[Options],
+) -> Array:
+    """Combine two arrays element by element, broadcast as in NumPy.
+
+    Parameters
+    ----------
+    kind : {"add", "mul", "div", "max", "min", "prelu"}
+        "add" is ``alpha * a + beta * b``; "prelu" is `a`, times `b` where `a` is negative.
+    a, b : (N, C, H, W) or (N, C) float32
+    alpha, beta : float
+        For "add".
+    relu : bool
+        Apply max(., 0) to the result.
+
+    Returns
+    -------
+    float32, of the broadcast shape
+    """
+    attrs = {"kind": kind, "alpha": alpha, "beta": beta, "relu": relu}
+    return _run("binary", [a, b], options, attrs)
+
+
+def pad(
+    x: npt.ArrayLike,
+    padding: Padding = 0,
+    channels: tuple[int, int] = (0, 0),
+    mode: str = "constant",
+    value: float = 0.0,
+    **options: Unpack[Options],
+) -> Array:
+    """Pad each image, and add channels.
+
+    Parameters
+    ----------
+    x : (N, C, H, W) float32
+    padding : int, (height, width) or (top, bottom, left, right), in pixels; negative numbers crop
+    channels : (before, after)
+    mode : {"constant", "reflect", "edge"}
+        As in :func:`numpy.pad`.
+    value : float
+        For "constant".
+
+    Returns
+    -------
+    (N, C + before + after, H + top + bottom, W + left + right) float32
+    """
+    attrs = {"padding": sides(padding), "channels": channels, "mode": mode, "value": value}
+    return _run("pad", [x], options, attrs)
+
+
+def slice(
+    x: npt.ArrayLike,
+    channels: Bounds = (None, None, None),
+    rows: Bounds = (None, None, None),
+    columns: Bounds = (None, None, None),
+    **options: Unpack[Options],
+) -> Array:
+    """``x[:, slice(*channels), slice(*rows), slice(*columns)]``, each (start, stop, step)."""
+    return _run("slice", [x], options, {"bounds": (channels, rows, columns)})
+
+
+def gather(x: npt.ArrayLike, indices: Sequence[int], **options: Unpack[Options]) -> Array:
+    """``x[:, indices]``: channels by index, any number of times each."""
+    return _run("gather", [x], options, {"indices": tuple(indices)})
+
+
+def permute(
+    x: npt.ArrayLike,
+    dims: Sequence[int],
+    perm: Sequence[int],
+    shape: tuple[int, int, int],
+    **options: Unpack[Options],
+) -> Array:
+    """Transpose each image as an array of other dimensions.
+
+    Parameters
+    ----------
+    x : (N, C, H, W) float32
+    dims : sequence of int
+        What each image is reshaped to, at most 8 dimensions.
+    perm : sequence of int
+        The axes of `dims` in their new order, as in :func:`numpy.transpose`.
+    shape : (C, H, W)
+        What the result is reshaped to.
+
+    Returns
+    -------
+    (N, C, H, W) float32
+
+    Examples
+    --------
+    A channel shuffle (Zhang et al. 2017, figure 1):
+
+    >>> import numpy as np
+    >>> from pycnn import ops
+    >>> x = np.arange(6, dtype=np.float32).reshape(1, 6, 1, 1)
+    >>> ops.permute(x, (2, 3), (1, 0), (6, 1, 1)).ravel()
+    array([0., 3., 1., 4., 2., 5.], dtype=float32)
+    """
+    attrs = {"dims": tuple(dims), "perm": tuple(perm), "shape": shape}
+    return _run("permute", [x], options, attrs)
+
+
 def softmax(x: npt.ArrayLike, **options: Unpack[Options]) -> Array:
     """``exp(x[c]) / sum_j exp(x[j])`` over the channels of (N, C) or (N, C, H, W) float32."""
     return _run("softmax", [x], options)
+
+
+def log_softmax(x: npt.ArrayLike, **options: Unpack[Options]) -> Array:
+    """Logarithm of :func:`softmax`, exact also where the softmax underflows."""
+    return _run("log_softmax", [x], options)
 
 
 def concat(inputs: Sequence[npt.ArrayLike], **options: Unpack[Options]) -> Array:
@@ -414,7 +607,10 @@ def batch_norm(
 
 
 def channel_affine(
-    x: npt.ArrayLike, weight: npt.ArrayLike, bias: npt.ArrayLike, **options: Unpack[Options]
+    x: npt.ArrayLike,
+    weight: npt.ArrayLike,
+    bias: npt.ArrayLike | None = None,
+    **options: Unpack[Options],
 ) -> Array:
     """``x * weight[c] + bias[c]`` of (N, C, H, W) or (N, C) float32 with (C,) weight and bias."""
     return _run("channel_affine", [x], options, {}, {"weight": weight, "bias": bias})

@@ -240,15 +240,64 @@ def _same_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
     return x[0]
 
 
-def _activation(kind: str) -> OpSpec:
+def _activation(kind: str, alpha: str = "", beta: str = "") -> OpSpec:
+    """Give the row of an element-wise function; `alpha` and `beta` name the attributes it reads."""
     return OpSpec(
         output_shape=_same_shape,
         tasks=lambda attrs, x, packed, y, isa: [
-            _core.activation_task(
-                kind, attrs.get("scale", 1.0), attrs.get("slope", 1.0), x[0], y, isa
-            )
+            _core.activation_task(kind, attrs.get(alpha, 1.0), attrs.get(beta, 1.0), x[0], y, isa)
         ],
     )
+
+
+def _binary_operands(attrs: Attrs, x: Sequence[Any], constant: Any) -> tuple[Any, Any]:
+    """Left and right: two inputs, or one and the constant (the first where `swapped`)."""
+    if len(x) == 2:
+        return x[0], x[1]
+    return (constant, x[0]) if attrs.get("swapped") else (x[0], constant)
+
+
+def _binary_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
+    constant = None
+    if "weight" in params:
+        constant = (1, *attrs["shape"])
+        if math.prod(params["weight"]) != math.prod(constant):
+            raise ShapeError(f"the constant has shape {params['weight']}, expected {constant[1:]}")
+    if len(x) + len(params) != 2:
+        raise ShapeError(f"binary: {len(x) + len(params)} operands, expected 2")
+    return _core.binary_output_shape(*_binary_operands(attrs, x, constant))
+
+
+def _binary_tasks(
+    attrs: Attrs, x: Refs, packed: Any, y: _core.TensorRef, isa: str
+) -> list[_core.Task]:
+    a, b = _binary_operands(attrs, x, None)
+    return [
+        _core.binary_task(
+            attrs["kind"],
+            attrs.get("alpha", 1.0),
+            attrs.get("beta", 1.0),
+            attrs.get("relu", False),
+            a,
+            b,
+            packed,
+            y,
+            isa,
+        )
+    ]
+
+
+def _pack_constant(attrs: Attrs, params: Params) -> _core.PackedConstant | None:
+    if "weight" not in params:
+        return None
+    return _core.constant_pack(params["weight"].reshape(-1), (1, *attrs["shape"]))
+
+
+def _constant_bytes(attrs: Attrs, params: ParamShapes) -> int:
+    if "weight" not in params:
+        return 0
+    c, h, w = attrs["shape"]
+    return int(4 * _packed_channels(c) * h * w)
 
 
 def _per_channel_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
@@ -269,6 +318,11 @@ def _channel_affine_tasks(
 def _pack_batch_norm(attrs: Attrs, params: Params) -> _core.PackedChannelAffine:
     scale, shift = batch_norm_affine(attrs, params)
     return _core.channel_affine_pack(scale.astype(np.float32), shift.astype(np.float32))
+
+
+def _pack_channel_affine(attrs: Attrs, params: Params) -> _core.PackedChannelAffine:
+    weight = params["weight"]
+    return _core.channel_affine_pack(weight, params.get("bias", np.zeros_like(weight)))
 
 
 def _affine_bytes(attrs: Attrs, params: ParamShapes) -> int:
@@ -318,6 +372,104 @@ def _shortcut_a_tasks(
     return [_core.copy_channels_task(offset, attrs["stride"], True, x[0], y, isa)]
 
 
+Indices = tuple[Sequence[int], Sequence[int], Sequence[int]]
+
+# Beyond it a size comes from a damaged file; a list of so many indices is still made quickly.
+_MAX_PADDED = 1 << 20
+
+
+def _gather(
+    indices: Callable[[Attrs, Shape], Indices], sizes: Callable[[Attrs, Shape], Sequence[int]]
+) -> OpSpec:
+    """Row of an op that picks channels, rows and columns of its input by index; -1 is `value`.
+
+    `sizes` says how many, and raises where the indices cannot be.
+    """
+
+    def output_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
+        channels, rows, columns = sizes(attrs, x[0])
+        shape = (x[0][0], channels, rows, columns)
+        if 0 in shape:
+            raise ShapeError(f"nothing is left of the input {x[0]}")
+        return shape
+
+    return OpSpec(
+        output_shape,
+        lambda attrs, x, packed, y, isa: [
+            _core.gather_task(*indices(attrs, x[0].shape), attrs.get("value", 0.0), x[0], y, isa)
+        ],
+    )
+
+
+def _margins(attrs: Attrs, shape: Shape) -> list[tuple[int, int, int]]:
+    """(size, before, after) of each axis."""
+    top, bottom, left, right = attrs["padding"]
+    margins = (attrs["channels"], (top, bottom), (left, right))
+    return [(size, *margin) for size, margin in zip(shape[1:], margins, strict=True)]
+
+
+def _pad_sizes(attrs: Attrs, shape: Shape) -> Sequence[int]:
+    mode = attrs["mode"]
+    if mode not in ("constant", "reflect", "edge"):
+        raise ShapeError(f"pad: mode {mode!r} is not one of 'constant', 'reflect', 'edge'")
+    for size, before, after in _margins(attrs, shape):
+        if before + size + after > _MAX_PADDED or max(-before, -after) >= size:
+            raise ShapeError(f"pad: {before} before and {after} after an axis of {size}")
+        if mode == "reflect" and max(before, after) >= size:
+            raise ShapeError(f"pad: a reflection of {max(before, after)} of an axis of {size}")
+    return [before + size + after for size, before, after in _margins(attrs, shape)]
+
+
+def _pad_indices(attrs: Attrs, shape: Shape) -> Indices:
+    axes = [_padded_axis(*margin, attrs["mode"]) for margin in _margins(attrs, shape)]
+    return axes[0], axes[1], axes[2]
+
+
+def _padded_axis(size: int, before: int, after: int, mode: str) -> Sequence[int]:
+    """Index of the input at each place of a padded axis; negative padding crops."""
+    places = np.arange(-before, size + after)
+    if mode == "constant":
+        places[(places < 0) | (places >= size)] = -1
+    elif mode == "reflect":  # the edge is not repeated
+        places = (size - 1) - np.abs((size - 1) - np.abs(places))
+    else:  # the edge
+        places = places.clip(0, size - 1)
+    return places.tolist()
+
+
+def _slice_indices(attrs: Attrs, shape: Shape) -> Indices:
+    channels, rows, columns = (
+        range(*slice(*bounds).indices(size))
+        for size, bounds in zip(shape[1:], attrs["bounds"], strict=True)
+    )
+    return channels, rows, columns
+
+
+def _slice_sizes(attrs: Attrs, shape: Shape) -> Sequence[int]:
+    return [len(axis) for axis in _slice_indices(attrs, shape)]
+
+
+def _gather_sizes(attrs: Attrs, shape: Shape) -> Sequence[int]:
+    for index in attrs["indices"]:
+        if not 0 <= index < shape[1]:
+            raise ShapeError(f"gather: channel {index} of {shape[1]}")
+    return [len(attrs["indices"]), *shape[2:]]
+
+
+def _gather_indices(attrs: Attrs, shape: Shape) -> Indices:
+    return attrs["indices"], range(shape[2]), range(shape[3])
+
+
+def _permute_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
+    n, *image = x[0]
+    c, h, w = attrs["shape"]
+    if not math.prod(image) == math.prod(attrs["dims"]) == math.prod((c, h, w)):
+        raise ShapeError(
+            f"permute: an image {tuple(image)} is not {attrs['dims']}, or not {attrs['shape']}"
+        )
+    return (n, c, h, w)
+
+
 def _flatten_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
     n, c, h, w = x[0]
     return (n, c * h * w, 1, 1)
@@ -354,6 +506,7 @@ OPS: dict[str, OpSpec] = {
     "max_pool2d": _pool2d("max"),
     "avg_pool2d": _pool2d("average"),
     "global_avg_pool": _pool2d("average", whole_image=True),
+    "global_max_pool": _pool2d("max", whole_image=True),
     "lrn": OpSpec(
         _same_shape,
         lambda attrs, x, packed, y, isa: [
@@ -371,12 +524,22 @@ OPS: dict[str, OpSpec] = {
     ),
     "relu": _activation("relu"),
     "sigmoid": _activation("sigmoid"),
-    "tanh": _activation("tanh"),
+    "tanh": _activation("tanh", "scale", "slope"),
+    "affine": _activation("affine", "scale", "shift"),
+    "leaky_relu": _activation("leaky_relu", "slope"),
+    "clip": _activation("clip", "low", "high"),
+    "hard_sigmoid": _activation("hard_sigmoid", "scale", "shift"),
+    "hard_swish": _activation("hard_swish"),
+    "pow": _activation("pow", "exponent"),
+    "sqrt": _activation("sqrt"),
     "add": OpSpec(
         _same_shape,
         lambda attrs, x, packed, y, isa: [
             _core.add_task(attrs.get("relu", False), x[0], x[1], y, isa)
         ],
+    ),
+    "binary": OpSpec(
+        _binary_shape, _binary_tasks, pack=_pack_constant, packed_bytes=_constant_bytes
     ),
     "batch_norm": OpSpec(
         _per_channel_shape,
@@ -388,11 +551,20 @@ OPS: dict[str, OpSpec] = {
     "channel_affine": OpSpec(
         _per_channel_shape,
         _channel_affine_tasks,
-        pack=lambda attrs, params: _core.channel_affine_pack(params["weight"], params["bias"]),
+        pack=_pack_channel_affine,
         packed_bytes=_affine_bytes,
     ),
     "concat": OpSpec(_concat_shape, _concat_tasks),
     "shortcut_a": OpSpec(_shortcut_a_shape, _shortcut_a_tasks),
+    "pad": _gather(_pad_indices, _pad_sizes),
+    "slice": _gather(_slice_indices, _slice_sizes),
+    "gather": _gather(_gather_indices, _gather_sizes),
+    "permute": OpSpec(
+        _permute_shape,
+        lambda attrs, x, packed, y, isa: [
+            _core.permute_task(attrs["dims"], attrs["perm"], x[0], y, isa)
+        ],
+    ),
     "flatten": OpSpec(
         _flatten_shape,
         lambda attrs, x, packed, y, isa: [_core.layout_task(x[0], y, isa)],
@@ -403,7 +575,11 @@ OPS: dict[str, OpSpec] = {
     ),
     "softmax": OpSpec(
         _same_shape,
-        lambda attrs, x, packed, y, isa: [_core.softmax_task(x[0], y, isa)],
+        lambda attrs, x, packed, y, isa: [_core.softmax_task(False, x[0], y, isa)],
+    ),
+    "log_softmax": OpSpec(
+        _same_shape,
+        lambda attrs, x, packed, y, isa: [_core.softmax_task(True, x[0], y, isa)],
     ),
     "rbf": OpSpec(
         _rbf_shape,

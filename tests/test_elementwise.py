@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,63 @@ def test_nan_and_infinity(name: str, isa: str) -> None:
     assert np.isnan(got[0::4]).all()
     assert (got[1::4] == limits[0]).all()
     assert (got[2::4] == limits[1]).all()
+
+
+PARAMETRIC: dict[str, tuple[tuple[float, ...], Callable[..., Any], float]] = {
+    "affine": ((-1.5, 0.25), lambda x, a, b: a * x + b, ELEMENTWISE),
+    "leaky_relu": ((0.2,), lambda x, a: np.where(x < 0, a * x, x), ELEMENTWISE),
+    "clip": ((-0.5, 2.0), np.clip, EXACT),
+    "hard_sigmoid": ((0.2, 0.5), lambda x, a, b: np.clip(a * x + b, 0, 1), ELEMENTWISE),
+    "hard_swish": ((), lambda x: x * np.clip(x / 6 + 0.5, 0, 1), ELEMENTWISE),
+    "sqrt": ((), np.sqrt, ELEMENTWISE),
+    "log_softmax": ((), lambda x: np.log(reference.softmax(x)), ELEMENTWISE),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", PARAMETRIC)
+def test_functions_with_parameters(
+    name: str, shape: tuple[int, ...], isa: str, poison: int, rng: Rng
+) -> None:
+    parameters, expected, tolerance = PARAMETRIC[name]
+    x = np.abs(images(rng, shape, 4.0)) if name == "sqrt" else images(rng, shape, 4.0)
+    # As the engine has them: float32.
+    rounded = [float(np.float32(value)) for value in parameters]
+    got = getattr(ops, name)(x, *parameters, isa=isa, poison=poison)
+    assert_close(got, expected(x.astype(np.float64), *rounded), tolerance, name)
+
+
+@pytest.mark.parametrize("exponent", [2.0, 3.0, 0.5, -0.5, -0.75, -1.0, 1.0, 0.0])
+def test_pow(exponent: float, isa: str, poison: int, rng: Rng) -> None:
+    x = np.abs(images(rng, (2, 17, 3, 5), 3.0)) + np.float32(0.1)
+    got = ops.pow(x, exponent, isa=isa, poison=poison)
+    assert_close(got, x.astype(np.float64) ** exponent, ELEMENTWISE)
+    negative = ops.pow(-x, 2.0, isa=isa)
+    assert_close(negative, x.astype(np.float64) ** 2, ELEMENTWISE)
+
+
+def test_clip_bounds(isa: str) -> None:
+    x = np.array([[-np.inf, -1.0, np.nan, 7.0, np.inf]], np.float32)
+    np.testing.assert_array_equal(ops.clip(x, isa=isa), x)
+    np.testing.assert_array_equal(ops.clip(x, 0.0, 6.0, isa=isa), np.clip(x, 0, 6))
+    with pytest.raises(ShapeError, match="lower bound 2 is not at most the upper bound 1"):
+        ops.clip(x, 2.0, 1.0)
+    with pytest.raises(ShapeError, match="lower bound nan"):
+        ops.clip(x, np.nan)
+
+
+def test_log_softmax_of_hard_rows(isa: str) -> None:
+    x = np.array([[200.0, 0.0, -200.0] + [0.0] * 30, [88.8] * 33], np.float32)
+    exact = x.astype(np.float64)
+    shifted = exact - exact.max(1, keepdims=True)
+    expected = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    assert_close(ops.log_softmax(x, isa=isa, poison=0xFF), expected, ELEMENTWISE)
+
+
+def test_global_max_pool(isa: str, poison: int, rng: Rng) -> None:
+    x = images(rng, (2, 17, 5, 3))
+    got = ops.global_max_pool(x, isa=isa, poison=poison)
+    np.testing.assert_array_equal(got, x.max((2, 3), keepdims=True))
 
 
 def test_scaled_tanh(isa: str, rng: Rng) -> None:

@@ -42,6 +42,7 @@ THIRD_PARTY = {
     "typer": {"cli"},
     "rich": {"cli", "hub"},
     "safetensors": {"formats"},
+    "google": {"formats"},
     "torch": set(),
 }
 STANDARD = {"numpy", "pycnn"}

@@ -5,12 +5,15 @@
 #include "core/error.h"
 #include "ops/activation.h"
 #include "ops/add.h"
+#include "ops/binary.h"
 #include "ops/channel_affine.h"
 #include "ops/conv2d.h"
 #include "ops/copy_channels.h"
+#include "ops/gather.h"
 #include "ops/layout.h"
 #include "ops/linear.h"
 #include "ops/lrn.h"
+#include "ops/permute.h"
 #include "ops/pool2d.h"
 #include "ops/rbf.h"
 #include "ops/softmax.h"
@@ -162,6 +165,42 @@ void bind_pool2d(py::module_& m) {
         py::arg("params"), py::arg("x"), py::arg("y"), py::arg("isa"));
 }
 
+void bind_binary(py::module_& m) {
+    py::class_<PackedConstant, std::shared_ptr<PackedConstant>>(m, "PackedConstant")
+        .def_property_readonly("bytes", &PackedConstant::bytes);
+    m.def(
+        "constant_pack",
+        [](const py::array& values, const Sizes& shape) {
+            const Shape sizes = to_shape(shape);
+            const float* v = floats(values, storage_elems(sizes, Layout::kNchw), "constant");
+            return std::const_pointer_cast<PackedConstant>(constant_pack(v, sizes));
+        },
+        py::arg("values"), py::arg("shape"));
+    m.def(
+        "binary_output_shape",
+        [](const Sizes& a, const Sizes& b) {
+            return from_shape(binary_output_shape(to_shape(a), to_shape(b)));
+        },
+        py::arg("a"), py::arg("b"));
+    m.def(
+        "binary_task",
+        [](const std::string& kind, float alpha, float beta, bool relu,
+           const std::optional<TensorRef>& a, const std::optional<TensorRef>& b,
+           std::shared_ptr<PackedConstant> constant, const TensorRef& y, const std::string& isa) {
+            const auto k = choice<BinaryKind>("binary: kind", kind,
+                                              {{"add", BinaryKind::kAdd},
+                                               {"mul", BinaryKind::kMul},
+                                               {"div", BinaryKind::kDiv},
+                                               {"max", BinaryKind::kMax},
+                                               {"min", BinaryKind::kMin},
+                                               {"prelu", BinaryKind::kPrelu}});
+            return std::const_pointer_cast<Task>(
+                binary_task(BinaryParams{k, alpha, beta, relu}, a, b, constant, y, parse_isa(isa)));
+        },
+        py::arg("kind"), py::arg("alpha"), py::arg("beta"), py::arg("relu"), py::arg("a"),
+        py::arg("b"), py::arg("constant"), py::arg("y"), py::arg("isa"));
+}
+
 void bind_elementwise(py::module_& m) {
     m.def(
         "add_task",
@@ -173,17 +212,25 @@ void bind_elementwise(py::module_& m) {
         py::arg("relu"), py::arg("a"), py::arg("b"), py::arg("y"), py::arg("isa"));
     m.def(
         "activation_task",
-        [](const std::string& kind, float scale, float slope, const TensorRef& x,
-           const TensorRef& y, const std::string& isa) {
+        [](const std::string& kind, float alpha, float beta, const TensorRef& x, const TensorRef& y,
+           const std::string& isa) {
             const auto k = choice<ActivationKind>("activation: kind", kind,
                                                   {{"relu", ActivationKind::kRelu},
                                                    {"sigmoid", ActivationKind::kSigmoid},
-                                                   {"tanh", ActivationKind::kTanh}});
+                                                   {"tanh", ActivationKind::kTanh},
+                                                   {"affine", ActivationKind::kAffine},
+                                                   {"leaky_relu", ActivationKind::kLeakyRelu},
+                                                   {"clip", ActivationKind::kClip},
+                                                   {"hard_sigmoid", ActivationKind::kHardSigmoid},
+                                                   {"hard_swish", ActivationKind::kHardSwish},
+                                                   {"pow", ActivationKind::kPow},
+                                                   {"sqrt", ActivationKind::kSqrt}});
             return std::const_pointer_cast<Task>(
-                activation_task(ActivationParams{k, scale, slope}, x, y, parse_isa(isa)));
+                activation_task(ActivationParams{k, alpha, beta}, x, y, parse_isa(isa)));
         },
-        py::arg("kind"), py::arg("scale"), py::arg("slope"), py::arg("x"), py::arg("y"),
+        py::arg("kind"), py::arg("alpha"), py::arg("beta"), py::arg("x"), py::arg("y"),
         py::arg("isa"));
+    bind_binary(m);
     py::class_<PackedChannelAffine, std::shared_ptr<PackedChannelAffine>>(m, "PackedChannelAffine")
         .def_property_readonly("bytes", &PackedChannelAffine::bytes);
     m.def(
@@ -216,10 +263,11 @@ void bind_channels(py::module_& m) {
         py::arg("x"), py::arg("y"), py::arg("isa"));
     m.def(
         "softmax_task",
-        [](const TensorRef& x, const TensorRef& y, const std::string& isa) {
-            return std::const_pointer_cast<Task>(softmax_task(x, y, parse_isa(isa)));
+        [](bool log, const TensorRef& x, const TensorRef& y, const std::string& isa) {
+            return std::const_pointer_cast<Task>(
+                softmax_task(SoftmaxParams{log}, x, y, parse_isa(isa)));
         },
-        py::arg("x"), py::arg("y"), py::arg("isa"));
+        py::arg("log"), py::arg("x"), py::arg("y"), py::arg("isa"));
     m.def(
         "copy_channels_task",
         [](int64_t offset, int64_t stride, bool fill, const TensorRef& x, const TensorRef& y,
@@ -235,6 +283,24 @@ void bind_channels(py::module_& m) {
             return std::const_pointer_cast<Task>(layout_task(x, y, parse_isa(isa)));
         },
         py::arg("x"), py::arg("y"), py::arg("isa"));
+    m.def(
+        "gather_task",
+        [](std::vector<int64_t> channels, std::vector<int64_t> rows, std::vector<int64_t> columns,
+           float fill, const TensorRef& x, const TensorRef& y, const std::string& isa) {
+            return std::const_pointer_cast<Task>(gather_task(
+                GatherParams{std::move(channels), std::move(rows), std::move(columns), fill}, x, y,
+                parse_isa(isa)));
+        },
+        py::arg("channels"), py::arg("rows"), py::arg("columns"), py::arg("fill"), py::arg("x"),
+        py::arg("y"), py::arg("isa"));
+    m.def(
+        "permute_task",
+        [](std::vector<int64_t> dims, std::vector<int64_t> perm, const TensorRef& x,
+           const TensorRef& y, const std::string& isa) {
+            return std::const_pointer_cast<Task>(permute_task(
+                PermuteParams{std::move(dims), std::move(perm)}, x, y, parse_isa(isa)));
+        },
+        py::arg("dims"), py::arg("perm"), py::arg("x"), py::arg("y"), py::arg("isa"));
     py::class_<PackedRbf, std::shared_ptr<PackedRbf>>(m, "PackedRbf")
         .def_property_readonly("bytes", &PackedRbf::bytes);
     m.def(

@@ -4,11 +4,14 @@
 #include "core/cpu_isa.h"
 #include "ops/activation.h"
 #include "ops/add.h"
+#include "ops/binary.h"
 #include "ops/channel_affine.h"
 #include "ops/conv2d.h"
 #include "ops/copy_channels.h"
+#include "ops/gather.h"
 #include "ops/layout.h"
 #include "ops/lrn.h"
+#include "ops/permute.h"
 #include "ops/pool2d.h"
 #include "ops/rbf.h"
 #include "ops/softmax.h"
@@ -34,6 +37,9 @@ struct Kernels {
     Kernel<ops::CopyChannelsArgs> copy_channels;
     Kernel<ops::LayoutArgs> layout;
     Kernel<ops::RbfArgs> rbf;
+    Kernel<ops::BinaryArgs> binary;
+    Kernel<ops::GatherArgs> gather;
+    Kernel<ops::PermuteArgs> permute;
 };
 
 const Kernels& kernels(Isa isa);

@@ -1,5 +1,5 @@
-// Softmax over the channels: y[n,c,h,w] = exp(x[c] - max) / sum_j exp(x[j] - max), at each pixel.
-// Shapes: x, y (N,C,H,W) NCHW16c.
+// Softmax over the channels: y[n,c,h,w] = exp(x[c] - max) / sum_j exp(x[j] - max), at each pixel;
+// or its logarithm, x[c] - max - log(sum_j exp(x[j] - max)). Shapes: x, y (N,C,H,W) NCHW16c.
 #pragma once
 
 #include "core/cpu_isa.h"
@@ -7,11 +7,16 @@
 
 namespace pycnn::ops {
 
+struct SoftmaxParams {
+    bool log = false;
+};
+
 struct SoftmaxArgs {
+    SoftmaxParams params;
     TensorView x, y;
 };
 
 // A unit is one row of pixels of one image.
-TaskPtr softmax_task(const TensorRef& x, const TensorRef& y, Isa isa);
+TaskPtr softmax_task(const SoftmaxParams& params, const TensorRef& x, const TensorRef& y, Isa isa);
 
 }  // namespace pycnn::ops

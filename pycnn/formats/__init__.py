@@ -34,7 +34,8 @@ __all__ = [
 ]
 
 WeightsReader = Callable[[Path, int], TensorFile]
-GraphReader = Callable[[Path, int], tuple[Graph, TensorFile]]
+Shapes = Mapping[str, tuple[int, ...]]
+GraphReader = Callable[[Path, int, Shapes | None], tuple[Graph, TensorFile]]
 Writer = Callable[[Path, Content], None]
 
 
@@ -51,17 +52,23 @@ def _of(module: str, name: str) -> Any:
 WEIGHTS_READERS: Mapping[str, WeightsReader] = {
     ".safetensors": _of("safetensors", "SafetensorsFile"),
     ".npz": _of("npz", "NpzFile"),
+    ".caffemodel": _of("caffe", "CaffemodelFile"),
     **dict.fromkeys((".pt", ".pth", ".th"), _of("torch", "TorchFile")),
 }
 
 #: Suffix -> reader of a file that has a network. The tensors are named as the graph's parameters;
-#: there are none where they come in a file of their own.
-GRAPH_READERS: Mapping[str, GraphReader] = {}
+#: there are none where they come in a file of their own: its shapes are the third argument, from
+#: which a reader takes what the network leaves open.
+GRAPH_READERS: Mapping[str, GraphReader] = {
+    ".onnx": _of("onnx", "read_onnx"),
+    ".prototxt": _of("caffe", "read_prototxt"),
+}
 
 #: Suffix -> writer. One that needs the graph raises UnsupportedError where there is none.
 WRITERS: Mapping[str, Writer] = {
     ".safetensors": _of("safetensors", "write"),
     ".npz": _of("npz", "write"),
+    ".onnx": _of("onnx_writer", "write"),
 }
 
 Opened = TypeVar("Opened")
@@ -103,14 +110,14 @@ def open_weights(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Te
 
 
 def open_graph(
-    path: str | os.PathLike[str], max_bytes: int = MAX_BYTES
+    path: str | os.PathLike[str], max_bytes: int = MAX_BYTES, weights: Shapes | None = None
 ) -> tuple[Graph, TensorFile]:
     """Open a file that has a network: its graph, and its tensors by the graph's names.
 
-    Parameters and errors are those of :func:`open_weights`; UnsupportedError also names every op
-    that pycnn lacks.
+    `weights` are the shapes of tensors that come from elsewhere. The other parameters and errors
+    are those of :func:`open_weights`; UnsupportedError also names every op that pycnn lacks.
     """
-    return _open(GRAPH_READERS, Path(path), max_bytes)
+    return _open(GRAPH_READERS, Path(path), max_bytes, weights)
 
 
 def write(path: str | os.PathLike[str], content: Content) -> None:
@@ -132,9 +139,7 @@ def write(path: str | os.PathLike[str], content: Content) -> None:
     writer(file, content)
 
 
-def _open(
-    readers: Mapping[str, Callable[[Path, int], Opened]], file: Path, max_bytes: int
-) -> Opened:
+def _open(readers: Mapping[str, Callable[..., Opened]], file: Path, *arguments: object) -> Opened:
     if not file.is_file():
         raise WeightsError(f"{file}: no such file")
     reader = readers.get(file.suffix.lower())
@@ -142,6 +147,6 @@ def _open(
         known = ", ".join([*WEIGHTS_READERS, *GRAPH_READERS])
         raise UnsupportedError(f"{file}: cannot read '{file.suffix}' files; known: {known}")
     try:
-        return reader(file, max_bytes)
+        return reader(file, *arguments)
     except OSError as error:
         raise ModelFormatError(f"{file}: cannot be read: {error}") from error

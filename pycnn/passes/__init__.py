@@ -10,6 +10,7 @@ from pycnn.passes.choose_algorithms import choose_algorithms
 from pycnn.passes.fold_batch_norm import fold_batch_norm
 from pycnn.passes.fuse_relu import fuse_relu
 from pycnn.passes.fuse_residual import fuse_residual
+from pycnn.passes.merge_affine import merge_affine
 from pycnn.passes.remove_dropout import remove_dropout
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "fold_batch_norm",
     "fuse_relu",
     "fuse_residual",
+    "merge_affine",
     "optimize",
     "remove_dropout",
 ]
@@ -24,6 +26,6 @@ __all__ = [
 
 def optimize(graph: Graph) -> Graph:
     """All passes that need no shapes, in the order in which each prepares the next."""
-    for rewrite in (remove_dropout, fold_batch_norm, fuse_relu, fuse_residual):
+    for rewrite in (remove_dropout, merge_affine, fold_batch_norm, fuse_relu, fuse_residual):
         graph = rewrite(graph)
     return graph

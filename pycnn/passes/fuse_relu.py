@@ -7,7 +7,7 @@ from dataclasses import replace
 from pycnn.graph import Graph, Node
 from pycnn.passes.chain import fuse_into_producer
 
-_WITH_RELU = ("conv2d", "linear", "add", "batch_norm", "channel_affine")
+_WITH_RELU = ("conv2d", "linear", "add", "binary", "batch_norm", "channel_affine")
 
 
 def _fuse(producer: Node, node: Node) -> Node | None:
@@ -17,5 +17,5 @@ def _fuse(producer: Node, node: Node) -> Node | None:
 
 
 def fuse_relu(graph: Graph) -> Graph:
-    """Fuse conv + ReLU, linear + ReLU, add + ReLU, batch norm + ReLU."""
+    """Fuse conv + ReLU, linear + ReLU, add + ReLU and the like."""
     return fuse_into_producer(graph, _fuse)

@@ -10,9 +10,12 @@
 #include <vector>
 
 #include "ops/activation.h"
+#include "ops/binary.h"
 #include "ops/conv2d.h"
 #include "ops/copy_channels.h"
+#include "ops/gather.h"
 #include "ops/lrn.h"
+#include "ops/permute.h"
 #include "ops/pool2d.h"
 
 namespace pycnn::reference {
@@ -124,7 +127,14 @@ inline double activation(double x, const ops::ActivationParams& p) {
     switch (p.kind) {
         case ops::ActivationKind::kRelu: return relu(x);
         case ops::ActivationKind::kSigmoid: return 1 / (1 + std::exp(-x));
-        case ops::ActivationKind::kTanh: return p.scale * std::tanh(p.slope * x);
+        case ops::ActivationKind::kTanh: return p.alpha * std::tanh(p.beta * x);
+        case ops::ActivationKind::kAffine: return p.alpha * x + p.beta;
+        case ops::ActivationKind::kLeakyRelu: return x < 0 ? p.alpha * x : x;
+        case ops::ActivationKind::kClip: return std::clamp<double>(x, p.alpha, p.beta);
+        case ops::ActivationKind::kHardSigmoid: return std::clamp(p.alpha * x + p.beta, 0.0, 1.0);
+        case ops::ActivationKind::kHardSwish: return x * std::clamp(x / 6 + 0.5, 0.0, 1.0);
+        case ops::ActivationKind::kPow: return std::pow(x, p.alpha);
+        case ops::ActivationKind::kSqrt: return std::sqrt(x);
     }
     return 0;
 }
@@ -132,6 +142,62 @@ inline double activation(double x, const ops::ActivationParams& p) {
 inline Plain activation(const Plain& x, const ops::ActivationParams& p) {
     Plain y = x;
     for (double& value : y.data) value = activation(value, p);
+    return y;
+}
+
+// Broadcast along every axis where one of the two has size 1.
+inline Plain binary(const Plain& a, const Plain& b, const ops::BinaryParams& p) {
+    const auto size = [](int64_t i, int64_t j) { return i == 1 ? j : i; };
+    Plain y({size(a.shape.n, b.shape.n), size(a.shape.c, b.shape.c), size(a.shape.h, b.shape.h),
+             size(a.shape.w, b.shape.w)});
+    const auto at = [](const Plain& x, int64_t n, int64_t c, int64_t h, int64_t w) {
+        const Shape& s = x.shape;
+        return x.at(s.n == 1 ? 0 : n, s.c == 1 ? 0 : c, s.h == 1 ? 0 : h, s.w == 1 ? 0 : w);
+    };
+    for_each(y.shape, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
+        const double l = at(a, n, c, h, w), r = at(b, n, c, h, w);
+        double& value = y.at(n, c, h, w);
+        switch (p.kind) {
+            case ops::BinaryKind::kAdd: value = p.alpha * l + p.beta * r; break;
+            case ops::BinaryKind::kMul: value = l * r; break;
+            case ops::BinaryKind::kDiv: value = l / r; break;
+            case ops::BinaryKind::kMax: value = std::max(l, r); break;
+            case ops::BinaryKind::kMin: value = std::min(l, r); break;
+            case ops::BinaryKind::kPrelu: value = l < 0 ? l * r : l; break;
+        }
+        if (p.relu) value = relu(value);
+    });
+    return y;
+}
+
+inline Plain gather(const Plain& x, const ops::GatherParams& p) {
+    Plain y({x.shape.n, static_cast<int64_t>(p.channels.size()),
+             static_cast<int64_t>(p.rows.size()), static_cast<int64_t>(p.columns.size())});
+    for_each(y.shape, [&](int64_t n, int64_t c, int64_t h, int64_t w) {
+        const int64_t from_c = p.channels[c], from_h = p.rows[h], from_w = p.columns[w];
+        const bool outside = from_c < 0 || from_h < 0 || from_w < 0;
+        y.at(n, c, h, w) = outside ? p.fill : x.at(n, from_c, from_h, from_w);
+    });
+    return y;
+}
+
+// Numbers in the order of the transposed array, each found by its index in the original one.
+inline Plain permute(const Plain& x, const ops::PermuteParams& p, const Shape& out) {
+    Plain y(out);
+    const int64_t each = x.shape.c * x.shape.h * x.shape.w;
+    const size_t rank = p.dims.size();
+    std::vector<int64_t> index(rank, 0);  // in the transposed array
+    for (int64_t i = 0; i < each; ++i) {
+        std::vector<int64_t> original(rank);
+        for (size_t axis = 0; axis < rank; ++axis) original[p.perm[axis]] = index[axis];
+        int64_t place = 0;
+        for (size_t axis = 0; axis < rank; ++axis) place = place * p.dims[axis] + original[axis];
+        for (int64_t n = 0; n < x.shape.n; ++n) y.data[n * each + i] = x.data[n * each + place];
+        for (size_t axis = rank; axis-- > 0;) {
+            if (++index[axis] < p.dims[p.perm[axis]]) break;
+            index[axis] = 0;
+        }
+    }
     return y;
 }
 

@@ -497,13 +497,24 @@ constexpr ops::ActivationParams kLeNetTanh{ops::ActivationKind::kTanh, 1.7159f, 
 
 void check_activation(Isa isa, Random& random) {
     constexpr std::pair<ops::ActivationParams, const char*> kKinds[] = {
-        {kRelu, "relu"}, {kSigmoid, "sigmoid"}, {kTanh, "tanh"}, {kLeNetTanh, "tanh"}};
+        {kRelu, "relu"},
+        {kSigmoid, "sigmoid"},
+        {kTanh, "tanh"},
+        {kLeNetTanh, "tanh"},
+        {{ops::ActivationKind::kAffine, -1.5f, 0.25f}, "affine"},
+        {{ops::ActivationKind::kLeakyRelu, 0.2f}, "leaky_relu"},
+        {{ops::ActivationKind::kClip, -0.5f, 2.0f}, "clip"},
+        {{ops::ActivationKind::kHardSigmoid, 0.2f, 0.5f}, "hard_sigmoid"},
+        {{ops::ActivationKind::kHardSwish}, "hard_swish"},
+        {{ops::ActivationKind::kPow, 2.0f}, "pow"},
+        {{ops::ActivationKind::kPow, 3.0f}, "pow"},
+    };
     for (const auto& [params, name] : kKinds) {
         for (const Shape& shape : kShapes) {
             for (double scale : {0.1, 1.0, 10.0}) {
                 Case test;
                 test.op = name;
-                test.name = str(to_string(shape), " up to ", scale, ", scale ", params.scale);
+                test.name = str(to_string(shape), " up to ", scale, ", alpha ", params.alpha);
                 test.inputs = {random.plain(shape, scale)};
                 test.expected = reference::activation(test.inputs[0], params);
                 test.tolerance = params.kind == ops::ActivationKind::kRelu ? kExact : kElementwise;
@@ -517,6 +528,81 @@ void check_activation(Isa isa, Random& random) {
     }
 }
 
+void check_binary(Isa isa, Random& random) {
+    const std::pair<Shape, Shape> shapes[] = {
+        {{2, 17, 3, 5}, {2, 17, 3, 5}}, {{2, 33, 4, 3}, {2, 33, 1, 1}},
+        {{2, 17, 3, 5}, {2, 1, 3, 5}},  {{2, 17, 3, 5}, {2, 17, 3, 1}},
+        {{2, 1, 3, 1}, {2, 20, 1, 4}},  {{2, 40, 1, 1}, {2, 40, 1, 1}},
+    };
+    constexpr std::pair<ops::BinaryParams, const char*> kKinds[] = {
+        {{ops::BinaryKind::kAdd, 0.5f, -2.0f}, "add with factors"},
+        {{ops::BinaryKind::kMul}, "mul"},
+        {{ops::BinaryKind::kDiv}, "div"},
+        {{ops::BinaryKind::kMax}, "max"},
+        {{ops::BinaryKind::kMin, 1.0f, 1.0f, true}, "min, relu"},
+        {{ops::BinaryKind::kPrelu}, "prelu"},
+    };
+    for (const auto& [params, name] : kKinds) {
+        for (const auto& [a, b] : shapes) {
+            Case test;
+            test.op = "binary";
+            test.name = str(name, " ", to_string(a), " ", to_string(b));
+            test.inputs = {random.plain(a), random.plain(b)};
+            test.expected = reference::binary(test.inputs[0], test.inputs[1], params);
+            test.row_gap = a.w % 2;
+            test.make = [&p = params, isa](const Refs& x, const TensorRef& y) {
+                return ops::binary_task(p, x[0], x[1], nullptr, y, isa);
+            };
+            check(test);
+        }
+    }
+}
+
+void check_gather(Isa isa, Random& random) {
+    std::vector<int64_t> shuffled, block;
+    for (int64_t c = 0; c < 37; ++c) shuffled.push_back(c * 11 % 37);
+    for (int64_t c = 16; c < 32; ++c) block.push_back(c);
+    const ops::GatherParams params[] = {
+        {shuffled, {0, 1, 2, 3}, {0, 1, 2}, 0.0f},
+        {block, {-1, 3, -1, 0}, {2, 1, -1, 0, 0}, -0.5f},
+        {{-1, 36, 0, -1}, {1}, {-1, 2}, 7.0f},
+    };
+    for (const ops::GatherParams& p : params) {
+        Case test;
+        test.op = "gather";
+        test.name = str(p.channels.size(), " channels");
+        test.inputs = {random.plain({2, 37, 4, 3})};
+        test.expected = reference::gather(test.inputs[0], p);
+        test.tolerance = kExact;
+        test.row_gap = 1;
+        test.make = [&](const Refs& x, const TensorRef& y) {
+            return ops::gather_task(p, x[0], y, isa);
+        };
+        check(test);
+    }
+}
+
+void check_permute(Isa isa, Random& random) {
+    const std::pair<ops::PermuteParams, Shape> cases[] = {
+        {{{18, 4, 6}, {2, 0, 1}}, {2, 6, 18, 4}},
+        {{{3, 6, 4, 6}, {1, 0, 2, 3}}, {2, 18, 4, 6}},
+        {{{432}, {0}}, {2, 2, 8, 27}},
+    };
+    for (const auto& [p, out] : cases) {
+        Case test;
+        test.op = "permute";
+        test.name = str(p.dims.size(), " dimensions to ", to_string(out));
+        test.inputs = {random.plain({2, 18, 4, 6})};
+        test.expected = reference::permute(test.inputs[0], p, out);
+        test.tolerance = kExact;
+        test.row_gap = 1;
+        test.make = [&p = p, isa](const Refs& x, const TensorRef& y) {
+            return ops::permute_task(p, x[0], y, isa);
+        };
+        check(test);
+    }
+}
+
 void check_softmax(Isa isa, Random& random) {
     for (const Shape& shape : kShapes) {
         for (double scale : {1.0, 20.0, 1000.0}) {
@@ -527,7 +613,7 @@ void check_softmax(Isa isa, Random& random) {
             test.expected = reference::softmax(test.inputs[0]);
             test.row_gap = shape.w % 2;
             test.make = [&](const Refs& x, const TensorRef& y) {
-                return ops::softmax_task(x[0], y, isa);
+                return ops::softmax_task({}, x[0], y, isa);
             };
             check(test);
         }
@@ -702,7 +788,7 @@ void check_special_values(Isa isa) {
                 {0.0f, -0.0f, kNan, 1.0f, -1.0f, 1.0f, -1.0f, 1.0f, -1.0f, 1e-42f});
 
     const MakeTask softmax = [=](const Refs& x, const TensorRef& y) {
-        return ops::softmax_task(x[0], y, isa);
+        return ops::softmax_task({}, x[0], y, isa);
     };
     check_equal("softmax of infinities", map_values({-kInfinity, 3.0f, -kInfinity, 3.0f}, softmax),
                 {0.0f, 0.5f, 0.0f, 0.5f});
@@ -728,7 +814,9 @@ void check_softmax_pixels(Isa isa, Random& random) {
     test.inputs = {random.plain({2, 20, 3, 3})};
     test.inputs[0].at(1, 19, 1, 2) = kNan;
     test.expected = reference::softmax(test.inputs[0]);
-    test.make = [&](const Refs& x, const TensorRef& y) { return ops::softmax_task(x[0], y, isa); };
+    test.make = [&](const Refs& x, const TensorRef& y) {
+        return ops::softmax_task({}, x[0], y, isa);
+    };
     check(test);
 }
 
@@ -762,7 +850,7 @@ void check_misuse(Isa isa) {
         ops::activation_task({ops::ActivationKind::kTanh, kInfinity, 1}, a, a, isa);
     });
     check_throws<ShapeError>("softmax", "must be in the blocked layout",
-                             [&] { ops::softmax_task(plain({1, 3, 4, 4}), a, isa); });
+                             [&] { ops::softmax_task({}, plain({1, 3, 4, 4}), a, isa); });
     check_throws<ShapeError>("lrn", "on one side",
                              [&] { ops::lrn_task({-1, 2, 1, 0.75f, 1}, a, a, isa); });
     check_throws<UnsupportedError>("lrn", "at most 64",
@@ -805,6 +893,9 @@ void check_isa(Isa isa) {
     check_lrn(isa, random);
     check_add(isa, random);
     check_activation(isa, random);
+    check_binary(isa, random);
+    check_gather(isa, random);
+    check_permute(isa, random);
     check_softmax(isa, random);
     check_channel_affine(isa, random);
     check_copy_channels(isa, random);

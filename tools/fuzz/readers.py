@@ -48,13 +48,18 @@ def target(path: Path) -> None:
 
 
 def write_seeds(suffix: str, folder: Path) -> None:
-    """Write the good files of tests/test_bad_files.py into a folder."""
+    """Write the good files of the tests of bad files into a folder."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
     import test_bad_files
+    import test_bad_graphs
 
     folder.mkdir(parents=True, exist_ok=True)
-    for i, arrays in enumerate(test_bad_files.networks()):
-        (folder / f"seed{i}{suffix}").write_bytes(test_bad_files.FORMATS[suffix](arrays))
+    if suffix in test_bad_files.FORMATS:
+        files = [test_bad_files.FORMATS[suffix](arrays) for arrays in test_bad_files.networks()]
+    else:
+        files = test_bad_graphs.seeds(suffix, folder)
+    for i, data in enumerate(files):
+        (folder / f"seed{i}{suffix}").write_bytes(data)
 
 
 def main() -> None:

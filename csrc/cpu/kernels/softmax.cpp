@@ -23,7 +23,7 @@ PYCNN_INLINE float fold_lanes(const Vec (&block)[kVecs], Fold fold) {
 // One pixel: its channels lie in blocks of 16 at a distance. A NaN among them reaches all of them
 // by the sum, whatever the maximum makes of it.
 PYCNN_INLINE void softmax_pixel(const float* x, int64_t x_block, float* y, int64_t y_block,
-                                int64_t channels) {
+                                int64_t channels, bool log) {
     Vec acc[kVecs];
     PYCNN_UNROLL for (int v = 0; v < kVecs; ++v) acc[v] = broadcast(-INFINITY);
     for (int64_t c = 0, b = 0; c < channels; c += kChannelBlock, ++b) {
@@ -44,6 +44,16 @@ PYCNN_INLINE void softmax_pixel(const float* x, int64_t x_block, float* y, int64
     }
     const float sum = fold_lanes(acc, [](float a, float b) { return a + b; });
 
+    if (log) {
+        const float log_sum = logf(sum);
+        for (int64_t c = 0, b = 0; c < channels; c += kChannelBlock, ++b) {
+            PYCNN_UNROLL for (int v = 0; v < kVecs; ++v) {
+                const Vec value = load(x + b * x_block + v * kLanes) - largest;
+                store(y + b * y_block + v * kLanes, value - log_sum);
+            }
+        }
+        return;
+    }
     for (int64_t c = 0, b = 0; c < channels; c += kChannelBlock, ++b) {
         PYCNN_UNROLL for (int v = 0; v < kVecs; ++v) {
             float* p = y + b * y_block + v * kLanes;
@@ -61,7 +71,7 @@ void softmax(const ops::SoftmaxArgs& args, int64_t begin, int64_t end) {
         const float* x = row_at(args.x, n, 0, h);
         float* y = row_at(args.y, n, 0, h);
         for (int64_t w = 0; w < shape.w; ++w, x += kChannelBlock, y += kChannelBlock) {
-            softmax_pixel(x, args.x.block_stride, y, args.y.block_stride, shape.c);
+            softmax_pixel(x, args.x.block_stride, y, args.y.block_stride, shape.c, args.params.log);
         }
     }
 }

@@ -15,6 +15,9 @@ const Kernels kTable = {
     .copy_channels = copy_channels,
     .layout = layout,
     .rbf = rbf,
+    .binary = binary,
+    .gather = gather,
+    .permute = permute,
 };
 
 }  // namespace pycnn::cpu::PYCNN_ISA

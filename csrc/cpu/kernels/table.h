@@ -22,5 +22,8 @@ void channel_affine(const ops::ChannelAffineArgs& args, int64_t begin, int64_t e
 void copy_channels(const ops::CopyChannelsArgs& args, int64_t begin, int64_t end);
 void layout(const ops::LayoutArgs& args, int64_t begin, int64_t end);
 void rbf(const ops::RbfArgs& args, int64_t begin, int64_t end);
+void binary(const ops::BinaryArgs& args, int64_t begin, int64_t end);
+void gather(const ops::GatherArgs& args, int64_t begin, int64_t end);
+void permute(const ops::PermuteArgs& args, int64_t begin, int64_t end);
 
 }  // namespace pycnn::cpu::PYCNN_ISA
