@@ -205,7 +205,7 @@ def _instructions(args: argparse.Namespace) -> int:
     before = instructions.stored()["counts"] if instructions.STORED.exists() else {}
     for name, now in counts.items():
         change = f"{now / before[name] - 1:+8.1%}" if name in before else "     new"
-        print(f"{name:<28}{now:>14,}{change}")
+        print(f"{name:<38}{now:>12,}{change}")
     if args.store:
         instructions.store(counts)
     return 0

@@ -36,7 +36,7 @@ void count(const std::string& name, const std::vector<TensorRef>& inputs, const 
     }
     AlignedBuffer y(elems(output));
     program::Program program(0, sizes, {elems(output)});
-    program.add(name, std::move(task));
+    program.add(name, std::move(task), 0);
     float* const out = y.data();
     CALLGRIND_START_INSTRUMENTATION;
     CALLGRIND_ZERO_STATS;
@@ -45,16 +45,19 @@ void count(const std::string& name, const std::vector<TensorRef>& inputs, const 
     CALLGRIND_STOP_INSTRUMENTATION;
 }
 
+using ops::Conv2dAlgorithm;
+
 struct Conv {
-    std::string name;
+    std::string name;  // of the geometry; the algorithm is added
     Shape x, weight;
     int64_t stride = 1, padding = 0, groups = 1;
     Layout layout = Layout::kNchw16c;
+    Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAuto;
 };
 
-ops::PackedConv2dPtr pack(const Shape& shape) {
+ops::PackedConv2dPtr pack(const Shape& shape, Conv2dAlgorithm algorithm) {
     const std::vector<float> weight(shape.n * shape.c * shape.h * shape.w, 0.5f);
-    return ops::conv2d_pack(weight.data(), shape, nullptr);
+    return ops::conv2d_pack(weight.data(), shape, nullptr, algorithm);
 }
 
 void count_conv(const Conv& conv, Isa isa) {
@@ -63,9 +66,12 @@ void count_conv(const Conv& conv, Isa isa) {
     params.padding = {conv.padding, conv.padding, conv.padding, conv.padding};
     params.groups = conv.groups;
     params.relu = true;
+    params.algorithm = conv.algorithm;
+    params.algorithm = ops::conv2d_select(params, conv.x, conv.weight);
     const TensorRef x = ref(1, conv.x, conv.layout);
     const TensorRef y = ref(2, ops::conv2d_output_shape(params, conv.x, conv.weight));
-    count(conv.name, {x}, y, ops::conv2d_task(params, x, pack(conv.weight), std::nullopt, y, isa));
+    count(conv.name + " " + ops::conv2d_info(params.algorithm).name, {x}, y,
+          ops::conv2d_task(params, x, pack(conv.weight, params.algorithm), std::nullopt, y, isa));
 }
 
 void count_all(Isa isa) {
@@ -73,20 +79,25 @@ void count_all(Isa isa) {
         {"conv 1x1 64-256@14", {1, 64, 14, 14}, {256, 64, 1, 1}},
         {"conv 1x1 256-64@14", {1, 256, 14, 14}, {64, 256, 1, 1}},
         {"conv 1x1/2 64-128@14", {1, 64, 28, 28}, {128, 64, 1, 1}, 2},
-        {"conv 3x3 64-64@14", {1, 64, 14, 14}, {64, 64, 3, 3}, 1, 1},
-        {"conv 3x3 64-64@7", {1, 64, 7, 7}, {64, 64, 3, 3}, 1, 1},
         {"conv 3x3/2 64-64@14", {1, 64, 28, 28}, {64, 64, 3, 3}, 2, 1},
         {"conv 5x5 16-48@14", {1, 16, 14, 14}, {48, 16, 5, 5}, 1, 2},
         {"conv 7x7/2 3-64@28", {1, 3, 56, 56}, {64, 3, 7, 7}, 2, 3, 1, Layout::kNchw},
         {"conv 5x5 1-6@28", {1, 1, 32, 32}, {6, 1, 5, 5}, 1, 0, 1, Layout::kNchw},
-        {"conv 3x3 depthwise 64@14", {1, 64, 14, 14}, {64, 1, 3, 3}, 1, 1, 64},
+        {"conv 3x3 64 groups@14", {1, 64, 14, 14}, {64, 1, 3, 3}, 1, 1, 64},
     };
     for (const Conv& conv : convs) count_conv(conv, isa);
+    for (auto algorithm : {Conv2dAlgorithm::kDirect, Conv2dAlgorithm::kWinogradF2x2_3x3,
+                           Conv2dAlgorithm::kWinogradF4x4_3x3, Conv2dAlgorithm::kWinogradF5x5_3x3,
+                           Conv2dAlgorithm::kWinogradF6x6_3x3}) {
+        Conv conv{"conv 3x3 64-64@14", {1, 64, 14, 14}, {64, 64, 3, 3}, 1, 1};
+        conv.algorithm = algorithm;
+        count_conv(conv, isa);
+    }
 
     for (int64_t batch : {1, 16}) {
         const TensorRef x = ref(1, {batch, 512, 1, 1}), y = ref(2, {batch, 256, 1, 1});
         count("linear 512-256, batch " + std::to_string(batch), {x}, y,
-              ops::linear_task({}, x, pack({256, 512, 1, 1}), y, isa));
+              ops::linear_task({}, x, pack({256, 512, 1, 1}, Conv2dAlgorithm::kGemm), y, isa));
     }
     const TensorRef a = ref(1, {1, 64, 28, 28}), b = ref(2, a.view.shape);
     count("lrn 64@28", {a}, b, ops::lrn_task({}, a, b, isa));
