@@ -204,7 +204,7 @@ def _rows(found: Network) -> list[str]:
     for (geometry, algorithm), group in groups.items():
         ms = statistics.mean(layer.ms for layer in group)
         share = statistics.mean(layer.share for layer in group)
-        slow = any(one.part > FLAGGED_PART and one.share < FLAGGED_SHARE for one in group)
+        slow = max(one.part for one in group) > FLAGGED_PART and share < FLAGGED_SHARE
         one = group[0]
         binds = "compute" if one.compute_limit_ms >= one.memory_limit_ms else "memory"
         rows.append(
