@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 import pycnn
+from benchmarks.machine import DISTURBED, OthersBusy
 from benchmarks.markdown import table
 from pycnn import _core
 from pycnn.compile import compile_graph
@@ -60,6 +61,7 @@ class Network:
     ms: float
     layers: list[Layer]
     other_ms: dict[str, float]  # by op
+    others_cpus: float  # that others kept busy meanwhile
 
 
 def measure(name: str, batch: int, threads: int, peaks: dict[str, float], runs: int) -> Network:
@@ -71,7 +73,9 @@ def measure(name: str, batch: int, threads: int, peaks: dict[str, float], runs: 
     tuning = Tuning("latency" if batch == 1 else "throughput")
     plan = compile_graph(graph, {data: x.shape}, model._pack, _core.active_isa(), tuning)
     plan.profile([x], threads)  # touches every page
+    others = OthersBusy()
     profiles = [plan.profile([x], threads) for _ in range(runs)]
+    others_cpus = others.cpus()
     ms: Counter[str] = Counter()  # by node: some have several steps
     for steps in zip(*profiles, strict=True):
         ms[steps[0][0]] += 1e3 * statistics.median(seconds for _, seconds in steps)
@@ -89,7 +93,7 @@ def measure(name: str, batch: int, threads: int, peaks: dict[str, float], runs: 
             layers.append(_layer(step, cost, step_ms, ms.total(), peaks))
         else:
             other[node.op if node else "layout"] += step_ms
-    return Network(name, batch, threads, ms.total(), layers, dict(other))
+    return Network(name, batch, threads, ms.total(), layers, dict(other), others_cpus)
 
 
 @dataclass(frozen=True)
@@ -162,8 +166,13 @@ def line(found: Network) -> str:
     rest = ", ".join(f"{op} {ms:.3f}" for op, ms in sorted(found.other_ms.items()))
     return (
         f"{found.network}, batch {found.batch}, threads {found.threads}: {found.ms:.3f} ms, "
-        f"convolution and linear {layers_ms:.3f}, {rest}"
+        f"convolution and linear {layers_ms:.3f}, {rest}{_disturbed(found)}"
     )
+
+
+def _disturbed(found: Network) -> str:
+    busy = found.others_cpus > DISTURBED
+    return f"; others kept {found.others_cpus:.1f} CPUs busy" if busy else ""
 
 
 def as_json(results: Sequence[Network]) -> list[dict[str, Any]]:
@@ -179,7 +188,8 @@ def markdown(results: Sequence[Network], heading: str) -> str:
         text += [
             f"## {found.network}, batch {found.batch}, {found.threads} threads: {_ms(found.ms)} ms",
             "",
-            f"Neither convolution nor linear: {_ms(rest)} ms, {rest / found.ms:.1%} ({others}).",
+            f"Neither convolution nor linear: {_ms(rest)} ms, {rest / found.ms:.1%} ({others})"
+            f"{_disturbed(found)}.",
             "",
             *_rows(found),
             "",

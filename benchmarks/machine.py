@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PEAK_SOURCE = Path(__file__).with_name("peak.cpp")
 PEAK_FLAGS = ("-O3", "-march=native", "-std=c++17", "-pthread", "-ffp-contract=fast")
 
+DISTURBED = 0.1  # CPUs that others kept busy: more, and a measurement says so
 DISTRIBUTIONS = ("pycnn", "numpy", "torch", "onnxruntime", "openvino", "ncnn", "MNN")
 
 Peaks = dict[int, dict[str, float]]
@@ -54,11 +56,28 @@ def l2_bytes() -> int:
     return max(sizes, default=1 << 20)
 
 
-def busy_s() -> float:
-    """CPU time that all CPUs have spent working, or had taken away by the hypervisor, so far."""
+class OthersBusy:
+    """How many CPUs others have kept busy since this was made."""
+
+    def __init__(self) -> None:
+        self._start, self._others_s = time.perf_counter(), _busy_s() - _own_s()
+
+    def cpus(self) -> float:
+        others_s = _busy_s() - _own_s() - self._others_s
+        return max(0.0, others_s / (time.perf_counter() - self._start))
+
+
+def _busy_s() -> float:
+    """CPU time that all CPUs have spent working, or had taken away by the hypervisor."""
     fields = (_read("/proc/stat") or "").split("\n")[0].split()[1:]
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[:8])
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_s() -> float:
+    """CPU time of this process and of those that it has ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def peaks(threads: Iterable[int]) -> Peaks:

@@ -7,7 +7,6 @@ ratio of two engines is the median over the turns of the ratio within each.
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -131,16 +130,9 @@ class Worker:
 
 def measure(cell: Cell, engines: Sequence[str], turns: Turns) -> Comparison:
     """Start every engine, compare its logits with PyTorch's, then time all in turn."""
-    clock, busy, own = time.perf_counter(), machine.busy_s(), _own_s()
+    others = machine.OthersBusy()
     measured = _measure(cell, engines, turns)
-    others_s = (machine.busy_s() - busy) - (_own_s() - own)
-    return Comparison(measured, max(0.0, others_s / (time.perf_counter() - clock)))
-
-
-def _own_s() -> float:
-    """CPU time of this process and of those that it has ended."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    return Comparison(measured, others.cpus())
 
 
 def _measure(cell: Cell, engines: Sequence[str], turns: Turns) -> dict[str, Measured]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import DISTURBED
 from benchmarks.markdown import table
 from benchmarks.peers.engines import ENGINES
 from benchmarks.peers.harness import FLOAT32, NETWORKS, Cell, Comparison, Turns
@@ -31,8 +32,6 @@ TARGETS = {
 START_TARGET = 0.6  # load and first run, over the fastest peer's
 MEMORY_TARGETS = {"vgg16": 1.05, "vgg19": 1.05}  # peak memory, over the leanest peer's
 MEMORY_TARGET = 0.9
-
-DISTURBED = 0.1  # CPUs that others kept busy
 
 Entry = dict[str, Any]  # a cell and what was found, as it is stored
 
