@@ -101,7 +101,7 @@ void count_all(Isa isa) {
     }
     const TensorRef a = ref(1, {1, 64, 28, 28}), b = ref(2, a.view.shape);
     count("lrn 64@28", {a}, b, ops::lrn_task({}, a, b, isa));
-    count("softmax 64@28", {a}, b, ops::softmax_task(a, b, isa));
+    count("softmax 64@28", {a}, b, ops::softmax_task({}, a, b, isa));
     count("add 64@28", {a, b}, ref(3, a.view.shape),
           ops::add_task({}, a, b, ref(3, a.view.shape), isa));
     const TensorRef plain = ref(2, a.view.shape, Layout::kNchw);
