@@ -4,6 +4,7 @@
 #include <valgrind/callgrind.h>
 #include <vector>
 
+#include "core/error.h"
 #include "ops/add.h"
 #include "ops/layout.h"
 #include "ops/linear.h"
@@ -36,7 +37,7 @@ void count(const std::string& name, const std::vector<TensorRef>& inputs, const 
     }
     AlignedBuffer y(elems(output));
     program::Program program(0, sizes, {elems(output)});
-    program.add(name, std::move(task));
+    program.add(name, std::move(task), 0);
     float* const out = y.data();
     CALLGRIND_START_INSTRUMENTATION;
     CALLGRIND_ZERO_STATS;
@@ -52,9 +53,9 @@ struct Conv {
     Layout layout = Layout::kNchw16c;
 };
 
-ops::PackedConv2dPtr pack(const Shape& shape) {
+ops::PackedConv2dPtr pack(const Shape& shape, ops::Conv2dAlgorithm algorithm) {
     const std::vector<float> weight(shape.n * shape.c * shape.h * shape.w, 0.5f);
-    return ops::conv2d_pack(weight.data(), shape, nullptr);
+    return ops::conv2d_pack(weight.data(), shape, nullptr, {algorithm});
 }
 
 void count_conv(const Conv& conv, Isa isa) {
@@ -65,7 +66,18 @@ void count_conv(const Conv& conv, Isa isa) {
     params.relu = true;
     const TensorRef x = ref(1, conv.x, conv.layout);
     const TensorRef y = ref(2, ops::conv2d_output_shape(params, conv.x, conv.weight));
-    count(conv.name, {x}, y, ops::conv2d_task(params, x, pack(conv.weight), std::nullopt, y, isa));
+    for (const ops::Conv2dAlgorithmInfo& info : ops::kConv2dAlgorithms) {
+        if (info.algorithm == ops::Conv2dAlgorithm::kAuto) continue;
+        if (info.algorithm == ops::Conv2dAlgorithm::kGrouped) continue;  // the last resort
+        params.algorithm = info.algorithm;
+        try {
+            ops::conv2d_select(params, conv.x, conv.weight);
+        } catch (const UnsupportedError&) {
+            continue;
+        }
+        count(conv.name + ", " + info.name, {x}, y,
+              ops::conv2d_task(params, x, pack(conv.weight, info.algorithm), std::nullopt, y, isa));
+    }
 }
 
 void count_all(Isa isa) {
@@ -86,7 +98,7 @@ void count_all(Isa isa) {
     for (int64_t batch : {1, 16}) {
         const TensorRef x = ref(1, {batch, 512, 1, 1}), y = ref(2, {batch, 256, 1, 1});
         count("linear 512-256, batch " + std::to_string(batch), {x}, y,
-              ops::linear_task({}, x, pack({256, 512, 1, 1}), y, isa));
+              ops::linear_task({}, x, pack({256, 512, 1, 1}, ops::Conv2dAlgorithm::kGemm), y, isa));
     }
     const TensorRef a = ref(1, {1, 64, 28, 28}), b = ref(2, a.view.shape);
     count("lrn 64@28", {a}, b, ops::lrn_task({}, a, b, isa));
