@@ -4,6 +4,7 @@ pycnn's engine: ops, programs, threads. Use it through the pycnn package.
 from __future__ import annotations
 import collections.abc
 import numpy
+import numpy.typing
 import typing
 __all__: list[str] = ['CHANNEL_BLOCK', 'Conv2dParams', 'PackedChannelAffine', 'PackedConstant', 'PackedConv2d', 'PackedRbf', 'Pool2dParams', 'Program', 'Task', 'TensorRef', 'activation_task', 'active_isa', 'add_task', 'available_isas', 'binary_output_shape', 'binary_task', 'channel_affine_pack', 'channel_affine_task', 'constant_pack', 'conv2d_output_shape', 'conv2d_pack', 'conv2d_packed_bytes', 'conv2d_packing', 'conv2d_select', 'conv2d_task', 'conv2d_workspace_elems', 'copy_channels_task', 'default_num_threads', 'gather_task', 'layout_task', 'linear_output_shape', 'linear_task', 'lrn_task', 'permute_task', 'pool2d_output_shape', 'pool2d_task', 'rbf_pack', 'rbf_task', 'require_isa', 'softmax_task', 'storage_elems']
 class TensorRef:
@@ -101,8 +102,10 @@ def constant_pack(values: numpy.ndarray, shape: collections.abc.Sequence[typing.
     ...
 def conv2d_output_shape(params: Conv2dParams, x: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], weight: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> tuple[int, int, int, int]:
     ...
-def conv2d_pack(weight: numpy.ndarray, bias: numpy.ndarray | None, algorithm: str = 'direct') -> PackedConv2d:
-    ...
+def conv2d_pack(weight: numpy.ndarray, bias: numpy.ndarray | None, algorithm: str = 'direct', scale: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None = None, let_go: bool = False) -> PackedConv2d:
+    """
+    `let_go`: of the weight's pages, which must be those of a read-only mapping of a file.
+    """
 def conv2d_packed_bytes(weight: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], algorithm: str) -> int:
     ...
 def conv2d_packing(algorithm: str) -> str:

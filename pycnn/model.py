@@ -504,7 +504,9 @@ class Model:
                 role: parameter(self._weights, self.graph, name)
                 for role, name in node.params.items()
             }
-            self._packed[key] = spec.pack(node.attrs, arrays)
+            weight = node.params.get("weight")
+            mapped = weight is not None and self._weights.is_mapped(weight)
+            self._packed[key] = spec.pack({**node.attrs, "mapped": mapped}, arrays)
         return self._packed[key]
 
 

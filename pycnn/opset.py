@@ -148,14 +148,21 @@ def batch_norm_affine(
 
 
 def _pack_conv2d(attrs: Attrs, params: Params) -> _core.PackedConv2d:
+    """Pack; `mapped` says that the weight is a view of a mapped file, whose pages are let go."""
     weight, bias = _dense_weight(attrs, params["weight"]), params.get("bias")
+    scale = None
     if "bn.eps" in attrs:  # folded by pycnn.passes.fold_batch_norm
         scale, shift = batch_norm_affine(attrs, params, "bn.")
         if bias is not None:
             shift = shift + bias * scale
-        weight = (weight * scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
         bias = shift.astype(np.float32)
-    return _core.conv2d_pack(np.ascontiguousarray(weight), bias, attrs.get("algorithm", "direct"))
+    return _core.conv2d_pack(
+        np.ascontiguousarray(weight),
+        bias,
+        attrs.get("algorithm", "direct"),
+        scale,
+        attrs.get("mapped", False) and "connections" not in attrs,
+    )
 
 
 def _conv2d_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:

@@ -39,6 +39,10 @@ class Weights(ABC):
     def get(self, name: str) -> Array:
         """One array; may be a new copy at each call."""
 
+    def is_mapped(self, name: str) -> bool:
+        """Whether :meth:`get` gives a view of a mapped file, whose pages may be let go."""
+        return False
+
     @abstractmethod
     def describe(self) -> str:
         """Where they come from, for messages and `repr`."""
@@ -57,6 +61,10 @@ class FileWeights(Weights):
     def get(self, name: str) -> Array:
         """One array."""
         return self.file.read(self._source[name])
+
+    def is_mapped(self, name: str) -> bool:
+        """Where the file's own bytes are what :meth:`get` gives."""
+        return self.file.is_mapped(self._source[name])
 
     def describe(self) -> str:
         """Return the path."""

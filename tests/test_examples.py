@@ -28,6 +28,9 @@ def test_the_example_of_the_readme(shared_data: Callable[[str], Path], tmp_path:
     code = code.replace("pycnn/data/", f"{ROOT}/pycnn/data/")
     code = code.replace("weights.npz", str(shared_data("inception_v1_bvlc/weights.npz")))
     code = code.replace('load("resnet50")', 'load("resnet50", weights="random")')  # no network here
+    shipped = ROOT / "pycnn/data/weights/lenet5.safetensors"
+    convert = [sys.executable, "-m", "pycnn", "convert", str(shipped), str(tmp_path / "model.onnx")]
+    subprocess.run(convert, check=True)
     for name in ("cat.jpg", "dog.jpg"):
         code = code.replace(name, str(shared_data(f"images/{name}")))
     program = "import numpy\nbatch = numpy.zeros((1, 3, 224, 224), numpy.float32)\n" + code

@@ -1,7 +1,9 @@
 #include "ops/conv2d.h"
 
 #include <algorithm>
+#include <vector>
 
+#include "core/pages.h"
 #include "core/thread_pool.h"
 #include "cpu/kernels.h"
 #include "ops/checks.h"
@@ -235,7 +237,8 @@ int64_t conv2d_packed_bytes(const Shape& shape, Conv2dAlgorithm algorithm) {
 }
 
 PackedConv2dPtr conv2d_pack(const float* weight, const Shape& shape, const float* bias,
-                            Conv2dAlgorithm algorithm) {
+                            const Conv2dPacking& packing) {
+    const Conv2dAlgorithm algorithm = packing.algorithm;
     conv2d_packed_bytes(shape, algorithm);  // overflow
     const int64_t blocks = divide_round_up(shape.n, kChannelBlock);
     const int64_t block_elems = packed_points(shape, algorithm) * shape.c * kChannelBlock;
@@ -244,11 +247,21 @@ PackedConv2dPtr conv2d_pack(const float* weight, const Shape& shape, const float
     packed->packing = conv2d_packing(algorithm);
     packed->weights = AlignedBuffer(blocks * block_elems);
     packed->bias = AlignedBuffer(blocks * kChannelBlock);
+    const int64_t filter_elems = shape.c * shape.h * shape.w;
     run_team(default_num_threads(), [&](Team& team) {
+        std::vector<float> scaled(packing.scale ? kChannelBlock * filter_elems : 0);
         for (int64_t block = team.index(); block < blocks; block += team.size()) {
             const int64_t first = block * kChannelBlock;
             const int64_t lanes = std::min(kChannelBlock, shape.n - first);
-            const float* in = weight + first * shape.c * shape.h * shape.w;
+            const float* const source = weight + first * filter_elems;
+            const float* in = source;
+            if (packing.scale) {
+                for (int64_t i = 0; i < lanes * filter_elems; ++i) {
+                    scaled[i] =
+                        static_cast<float>(source[i] * packing.scale[first + i / filter_elems]);
+                }
+                in = scaled.data();
+            }
             float* out = packed->weights.data() + block * block_elems;
             if (is_winograd(algorithm)) {
                 winograd_transform_weights(conv2d_info(algorithm).winograd, in, shape.c, lanes,
@@ -256,6 +269,7 @@ PackedConv2dPtr conv2d_pack(const float* weight, const Shape& shape, const float
             } else {
                 pack_block(in, shape, lanes, out);
             }
+            if (packing.let_go) let_go_of_mapped_pages(source, source + lanes * filter_elems);
         }
     });
     for (int64_t k = 0; k < blocks * kChannelBlock; ++k) {

@@ -129,8 +129,13 @@ constexpr Conv2dAlgorithm conv2d_packing(Conv2dAlgorithm algorithm) {
 
 // weight is dense (K,C/G,R,S); bias has K elements or is null. `algorithm` is what conv2d_select
 // gave.
+struct Conv2dPacking {
+    Conv2dAlgorithm algorithm = Conv2dAlgorithm::kDirect;
+    const double* scale = nullptr;  // K factors of the filters: a batch norm that was folded
+    bool let_go = false;            // of the weight's pages, which are mapped from a file
+};
 PackedConv2dPtr conv2d_pack(const float* weight, const Shape& shape, const float* bias,
-                            Conv2dAlgorithm algorithm);
+                            const Conv2dPacking& packing = {});
 
 // Bytes that conv2d_pack's result takes.
 int64_t conv2d_packed_bytes(const Shape& shape, Conv2dAlgorithm algorithm);

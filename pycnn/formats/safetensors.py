@@ -1,6 +1,7 @@
-"""Safetensors: a JSON header and raw tensors, memory-mapped by the safetensors library.
+"""Safetensors: a JSON header and raw tensors.
 
-The library writes from arrays that are all in memory; our writer needs one at a time.
+The library checks the file, but copies each tensor that it reads; ours are views of the mapping.
+It writes from arrays that are all in memory; our writer needs one at a time.
 """
 
 from __future__ import annotations
@@ -12,42 +13,41 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pycnn.errors import ModelFormatError
-from pycnn.formats.tensor_file import MAX_BYTES, TensorFile
+from pycnn.formats.tensor_file import MAX_BYTES, MappedTensors
 from pycnn.formats.writing import Content, replacing
 
-_DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64"}
+_DTYPES = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
 
 
-class SafetensorsFile(TensorFile):
+class SafetensorsFile(MappedTensors):
     """Reader; the library checks header, offsets and sizes against the file."""
 
     def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
         super().__init__(path, max_bytes)
         from safetensors import SafetensorError, safe_open
 
-        self._error = SafetensorError
         try:
             open_file: Any = safe_open  # untyped in the library
-            self._file = open_file(path, framework="numpy")
-            for name in self._file.keys():  # noqa: SIM118  # no mapping
-                part = self._file.get_slice(name)
-                dtype = part.get_dtype()
-                self._declare(name, part.get_shape(), _DTYPES.get(dtype, dtype))
-            self.metadata = self._file.metadata() or {}
+            with open_file(path, framework="numpy") as checked:
+                self.metadata = checked.metadata() or {}
         except SafetensorError as error:
             raise ModelFormatError(f"{path}: not a valid safetensors file: {error}") from error
-
-    def read(self, name: str) -> npt.NDArray[np.float32]:
-        """Read one tensor as float32."""
-        self._require_float(name)
-        try:
-            array = self._file.get_tensor(name)
-        except self._error as error:
-            raise ModelFormatError(f"{self.path}: tensor '{name}': {error}") from error
-        return self._as_float32(name, array)
+        (length,) = struct.unpack("<Q", self.data[:8])
+        start = 8 + length
+        header = json.loads(bytes(self.data[8:start]))
+        header.pop("__metadata__", None)
+        for name, entry in header.items():
+            first, end = entry["data_offsets"]
+            if entry["dtype"] in _DTYPES:
+                dtype = np.dtype(_DTYPES[entry["dtype"]])
+                bfloat16 = entry["dtype"] == "BF16"
+                self.place(
+                    name, start + first, entry["shape"], dtype, end=start + end, bfloat16=bfloat16
+                )
+            else:
+                self._declare(name, entry["shape"], entry["dtype"])
 
 
 def write(path: Path, content: Content) -> None:

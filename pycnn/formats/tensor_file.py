@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,6 +53,10 @@ class TensorFile(ABC):
     @abstractmethod
     def read(self, name: str) -> npt.NDArray[np.float32]:
         """Read one tensor as float32; ModelFormatError when it is damaged or no float tensor."""
+
+    def is_mapped(self, name: str) -> bool:
+        """Whether :meth:`read` gives a view of the mapped file, whose pages may be let go."""
+        return False
 
     def _declare(self, name: str, shape: Sequence[int], dtype: str) -> None:
         """Note a tensor, or refuse it, before anything is allocated for it.
@@ -168,6 +173,16 @@ class MappedTensors(TensorFile):
         if self.dtypes[name] == "bfloat16":
             array = (array.astype(np.uint32) << 16).view(np.float32)
         return self._as_float32(name, array)
+
+    def is_mapped(self, name: str) -> bool:
+        """Where nothing is converted: float32, row by row, aligned."""
+        offset, dtype, strides = self._places.get(name, (0, None, ()))
+        return (
+            dtype == np.dtype("<f4")
+            and strides == _row_major(self.shapes[name])
+            and offset % dtype.alignment == 0
+            and sys.byteorder == "little"
+        )
 
 
 def map_file(path: Path) -> memoryview:

@@ -57,7 +57,7 @@ struct Conv {
 
 ops::PackedConv2dPtr pack(const Shape& shape, Conv2dAlgorithm algorithm) {
     const std::vector<float> weight(shape.n * shape.c * shape.h * shape.w, 0.5f);
-    return ops::conv2d_pack(weight.data(), shape, nullptr, algorithm);
+    return ops::conv2d_pack(weight.data(), shape, nullptr, {algorithm});
 }
 
 void count_conv(const Conv& conv, Isa isa) {

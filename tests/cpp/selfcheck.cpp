@@ -333,7 +333,7 @@ void check_conv2d(Isa isa, Random& random) {
                 }
                 const auto packed = ops::conv2d_pack(as_floats(weight).data(), c.weight,
                                                      with_bias ? as_floats(bias).data() : nullptr,
-                                                     params.algorithm);
+                                                     {params.algorithm});
                 for (Layout layout : {Layout::kNchw, Layout::kNchw16c}) {
                     if (layout == Layout::kNchw && with_residual) continue;  // one layout a case
                     Case test;
@@ -370,8 +370,7 @@ void check_linear(Isa isa, Random& random) {
             const Shape shape{out, in, 1, 1};
             const Plain weight = random.plain(shape), bias = random.plain({1, out, 1, 1});
             const auto packed =
-                ops::conv2d_pack(as_floats(weight).data(), shape, as_floats(bias).data(),
-                                 ops::Conv2dAlgorithm::kDirect);
+                ops::conv2d_pack(as_floats(weight).data(), shape, as_floats(bias).data());
             Case test;
             test.op = "linear";
             test.name = str(batch, " x ", in, " -> ", out, with_relu ? " relu" : "");
