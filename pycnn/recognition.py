@@ -70,16 +70,28 @@ def recognise(file: TensorFile, among: Iterable[Variant] | None = None) -> Match
 
     Notes
     -----
-    Names and shapes come first, as they are quick; the hash then decides between those that fit.
+    Names and shapes come first, as they are quick; the hash then decides between those that fit,
+    where the file is of the format in which they are published. No other can be theirs, and to
+    read half a gigabyte for it would take longer than to run the network.
     """
     passport = Passport.from_metadata(file.metadata, str(file.path))
     if passport is not None:
         return Match([passport.variant], "passport")
     found = fitting(file, among)
-    stated = {v.published.digest: v for v in found if v.published and v.published.digest}
+    kind = _kind(file.path)
+    stated = {
+        v.published.digest: v
+        for v in found
+        if v.published and v.published.digest and _kind(Path(v.published.file)) == kind
+    }
     if (digest := _digest_of(file.path, stated)) is not None:
         return Match([stated[digest]], "hash")
     return Match(found, "names and shapes")
+
+
+def _kind(path: Path) -> str:
+    """Suffix of the format."""
+    return ".pth" if path.suffix in (".pt", ".th") else path.suffix
 
 
 def _digest_of(path: Path, stated: Iterable[str]) -> str | None:
