@@ -82,7 +82,7 @@ struct Cost {
     double compute = 0, weight_bytes = 0;
 
     double cycles(Optimize optimize) const {
-        constexpr double kBytesPerCycle = 10;  // weights that no cache holds
+        constexpr double kBytesPerCycle = 8;  // weights that no cache holds
         constexpr double kNotHidden = 0.25;    // of the shorter of the two
         if (optimize == Optimize::kThroughput) return compute;
         const double memory = weight_bytes / kBytesPerCycle;
