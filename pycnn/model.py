@@ -351,9 +351,11 @@ class Model:
         )
         return Memory(
             weights_bytes=sum(
-                spec.packed_bytes(node.attrs, graph.param_shapes(node))
-                for node in graph.nodes
-                if (spec := OPS[node.op]).pack
+                {
+                    _packing_key(node): spec.packed_bytes(node.attrs, graph.param_shapes(node))
+                    for node in graph.nodes
+                    if (spec := OPS[node.op]).pack
+                }.values()
             ),
             activation_bytes=4 * (arena_elems(graph, shapes) + workspaces),
             output_bytes=4 * outputs,
@@ -498,16 +500,35 @@ class Model:
     def _pack(self, node: Node) -> Any:
         """Packed weights of a node, made once and shared by all plans."""
         spec = OPS[node.op]
-        key = (node.op, spec.packing(node.attrs), tuple(sorted(node.params.items())))
+        key = _packing_key(node)
         if spec.pack is not None and key not in self._packed:
             arrays = {
                 role: parameter(self._weights, self.graph, name)
                 for role, name in node.params.items()
             }
             weight = node.params.get("weight")
-            mapped = weight is not None and self._weights.is_mapped(weight)
+            mapped = (
+                weight is not None
+                and self._weights.is_mapped(weight)
+                and not arrays["weight"].flags.writeable
+            )
             self._packed[key] = spec.pack({**node.attrs, "mapped": mapped}, arrays)
         return self._packed[key]
+
+
+# What decides packed values beside the parameters and the algorithm.
+_PACKED_ATTRS = ("eps", "bn.eps", "connections", "shape")
+
+
+def _packing_key(node: Node) -> tuple[object, ...]:
+    """Tell apart what is packed: nodes that share parameters may pack them differently."""
+    values = tuple(repr(node.attrs.get(name)) for name in _PACKED_ATTRS)
+    return (
+        node.op,
+        OPS[node.op].packing(node.attrs),
+        values,
+        tuple(sorted(node.params.items())),
+    )
 
 
 def check_batch(batch: Any, size: tuple[int, int, int], name: str, images: bool) -> Array:

@@ -317,6 +317,14 @@ def test_misuse(
     assert isinstance(error.value, ValueError)
 
 
+def test_a_stem_beyond_any_memory_is_refused() -> None:
+    params = _core.Conv2dParams(
+        stride=(1 << 30, 4), padding=(1 << 30, 1 << 30, 1 << 28, 1 << 28), dilation=(1, 1), groups=1
+    )
+    with pytest.raises(ShapeError):
+        _core.conv2d_workspace_elems(params, (1, 8, 8, 8), (16, 8, 1, 1))
+
+
 def test_an_algorithm_that_cannot_says_so(rng: Rng) -> None:
     x, weight = floats(rng, 1, 4, 8, 8), floats(rng, 6, 4, 3, 3)
     for algorithm in ("gemm", "depthwise"):

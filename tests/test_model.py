@@ -28,7 +28,7 @@ from pycnn import (
 )
 from pycnn.graph import Graph
 from pycnn.model import MAX_PLANS, Model
-from pycnn.weights import RandomWeights
+from pycnn.weights import ArrayWeights, RandomWeights
 
 SAMPLES = Path(str(resources.files("pycnn") / "data" / "samples"))
 Arrays = dict[str, np.ndarray[Any, np.dtype[np.float32]]]
@@ -392,6 +392,27 @@ def test_unknown_names() -> None:
 
 
 # Memory and plans --------------------------------------------------------------------------------
+
+
+def test_layers_that_share_parameters_keep_their_own_eps() -> None:
+    def build(eps: tuple[float, float]) -> pycnn.Graph:
+        g = pycnn.Graph("shared")
+        x = g.input("data", (4, 5, 5))
+        for i, value in enumerate(eps):
+            x = g.batch_norm(f"bn{i}", x, eps=value)
+            g.nodes[-1].params.update(g.nodes[0].params)
+        g.output(x)
+        return g
+
+    rng = np.random.default_rng(0)
+    graph = build((1e-5, 3.0))
+    weights = {name: rng.uniform(0.5, 2, 4).astype(np.float32) for name in graph.parameters}
+    x = rng.standard_normal((1, 4, 5, 5), np.float32)
+
+    def run(eps: tuple[float, float]) -> Any:
+        return pycnn.Model(build(eps), ArrayWeights(weights)).run(x)
+
+    assert np.abs(run((1e-5, 3.0)) - run((1e-5, 1e-5))).max() > 0.1
 
 
 @pytest.mark.parametrize("name", ["lenet5", "lenet5_1998", "resnet20", "inception_v1", "alexnet"])

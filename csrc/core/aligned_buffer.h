@@ -100,8 +100,8 @@ private:
     // so that no memory is taken that was not asked for.
     static void* map(int64_t bytes, int64_t elements) {
         const size_t reserved = static_cast<size_t>(bytes + kHugePageBytes);
-        void* reservation = mmap(nullptr, reserved, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void* reservation =
+            mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (reservation == MAP_FAILED) {
             throw OutOfMemory(elements);
         }

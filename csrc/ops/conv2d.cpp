@@ -83,7 +83,7 @@ struct Cost {
 
     double cycles(Optimize optimize) const {
         constexpr double kBytesPerCycle = 8;  // weights that no cache holds
-        constexpr double kNotHidden = 0.25;    // of the shorter of the two
+        constexpr double kNotHidden = 0.25;   // of the shorter of the two
         if (optimize == Optimize::kThroughput) return compute;
         const double memory = weight_bytes / kBytesPerCycle;
         return std::max(compute, memory) + kNotHidden * std::min(compute, memory);
@@ -180,8 +180,10 @@ Shape conv2d_output_shape(const Conv2dParams& params, const Shape& x, const Shap
     PYCNN_CHECK(x.c == weight.c * params.groups, ShapeError, "conv2d: the input has ", x.c,
                 " channels, the weight ", to_string(weight), " with groups=", params.groups,
                 " expects ", weight.c * params.groups);
-    return {x.n, weight.n, output_size(params, 0, x.h, weight.h),
-            output_size(params, 1, x.w, weight.w)};
+    const Shape out{x.n, weight.n, output_size(params, 0, x.h, weight.h),
+                    output_size(params, 1, x.w, weight.w)};
+    storage_elems(out, Layout::kNchw16c);  // overflow
+    return out;
 }
 
 Conv2dAlgorithm conv2d_select(const Conv2dParams& params, const Shape& x, const Shape& weight,
@@ -283,7 +285,8 @@ int64_t conv2d_workspace_elems(const Conv2dParams& params, const Shape& x, const
     const Conv2dAlgorithm algorithm = conv2d_select(params, x, weight);
     if (algorithm == Conv2dAlgorithm::kStem) {
         const int64_t rows = (std::min(kStemRows, out.h) - 1) * params.stride[0] + weight.h;
-        const int64_t elems = rows * x.c * (params.padding[2] + x.w + params.padding[3]);
+        const int64_t width = params.padding[2] + x.w + params.padding[3];
+        const int64_t elems = storage_elems({1, rows, x.c, width}, Layout::kNchw);  // overflow
         return divide_round_up(elems, kChannelBlock) * kChannelBlock;
     }
     if (!is_winograd(algorithm)) return 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <new>
 #include <unistd.h>
 #include <utility>
 
@@ -56,7 +57,10 @@ AlignedBuffer ArenaStore::take(int64_t elems) {
 
 void ArenaStore::give_back(AlignedBuffer arena) {
     if (!acquire()) return;
-    arenas_->push_back(std::move(arena));
+    try {
+        arenas_->push_back(std::move(arena));
+    } catch (const std::bad_alloc&) {  // then it is not kept
+    }
     release();
 }
 
@@ -118,8 +122,9 @@ void Program::run_stage(const Stage& stage, const Team& team, float* const* buff
     const bool alone = stage.work < kStageWorkPerThread;
     if (alone && team.index() > 0) return;
     const double threads = alone ? 1 : team.size();
-    const double begin = stage.work * team.index() / threads;
-    const double end = stage.work * (team.index() + 1) / threads;
+    const double work = static_cast<double>(stage.work);
+    const double begin = work * team.index() / threads;
+    const double end = work * (team.index() + 1) / threads;
     double before = 0;
     for (size_t i = stage.begin; i < stage.end; ++i) {
         const Task& task = *tasks_[i];

@@ -92,6 +92,10 @@ class CaffemodelFile(MappedTensors):
             shape = shape[1:]
         return shape
 
+    def is_mapped(self, name: str) -> bool:
+        """Where nothing is converted, nor divided."""
+        return name not in self._counts and super().is_mapped(name)
+
     def read(self, name: str) -> npt.NDArray[np.float32]:
         """Read one tensor as float32."""
         values = super().read(name)
