@@ -47,7 +47,7 @@ THIRD_PARTY = {
 }
 STANDARD = {"numpy", "pycnn"}
 
-CPP_LAYERS = ["core", "ops headers", "cpu", "ops", "program", "bindings"]
+CPP_LAYERS = ["core", "image", "ops headers", "cpu", "ops", "program", "bindings"]
 
 
 def python_files() -> list[Path]:
