@@ -55,6 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     layers.add_argument("--runs", type=int, default=15)
     layers.set_defaults(command=_layers)
 
+    streams = commands.add_parser("streams", help="of augmented images, beside a DataLoader")
+    streams.add_argument("--workers", type=_numbers, metavar="1,2", help="default: the CPUs")
+    streams.add_argument("--turns", type=int, default=3, help="turns of each engine")
+    streams.add_argument("--json", type=Path, default=RESULTS / "streams.json")
+    streams.set_defaults(command=_streams)
+
     counting = commands.add_parser("instructions", help="of each kernel, beside the stored ones")
     counting.add_argument("--store", action="store_true", help="these are to be kept from now on")
     counting.set_defaults(command=_instructions)
@@ -192,6 +198,18 @@ def _layers(args: argparse.Namespace) -> int:
     found_all = {"machine": described, "peaks": peaks, "results": layers.as_json(results)}
     text = layers.markdown(results, machine.heading(described, peaks))
     _write(args.json or (None if args.networks else RESULTS / "layers.json"), found_all, text)
+    return 0
+
+
+def _streams(args: argparse.Namespace) -> int:
+    from benchmarks import streams
+
+    if not streams.PHOTOGRAPHS.is_dir():
+        return _misuse(f"needs the photographs of {streams.PHOTOGRAPHS}")
+    described = machine.describe()
+    results = streams.measure(args.workers or [_core.default_num_threads()], args.turns)
+    found = {"machine": described, "results": streams.as_json(results)}
+    _write(args.json, found, streams.markdown(results, machine.heading(described, None)))
     return 0
 
 

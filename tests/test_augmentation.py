@@ -27,7 +27,7 @@ from pycnn.vision import (
 )
 from pycnn.vision.geometry import Frames
 from pycnn.vision.render import Renderer
-from pycnn.vision.steps import Step
+from pycnn.vision.steps import Draw, Step
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -41,9 +41,23 @@ def change(image: Pixels, *steps: Step, size: tuple[int, int] | None = None, **o
         Augmentation(steps, **options),
         seed,
     )
-    out = np.full(renderer.preprocessing.shape, np.nan, np.float32)
-    renderer.render(out, image, sample, epoch=0)
-    return out.transpose(1, 2, 0)
+    return render(renderer, image, sample).transpose(1, 2, 0)
+
+
+def render(renderer: Renderer, image: object, sample: int) -> npt.NDArray[np.float32]:
+    """(C, H, W) of one image in epoch 0."""
+    out = np.full((1, *renderer.preprocessing.shape), np.nan, np.float32)
+    failed = renderer.render(out, [image], np.array([sample]), 0)
+    if failed:
+        raise failed[0]
+    return out[0]
+
+
+def draw_on(frames: Frames, size: tuple[int, int], samples: list[int] | npt.NDArray, *steps: Step):
+    """What seed 0 draws in epoch 0."""
+    draw = Draw(frames, size)
+    Augmentation(steps).draw(draw, np.array(samples), seed=0, epoch=0)
+    return draw
 
 
 @pytest.fixture
@@ -68,15 +82,15 @@ def test_changes_depend_on_seed_epoch_and_number_alone(picture: Pixels) -> None:
     chain = Augmentation([RandomCrop(8), Rotate(40), ElasticWarp(), ColorJitter(0.5, 0.5)])
     preprocessing = Preprocessing((8, 8))
 
-    def render(numbers: list[int], seed: int = 1, epoch: int = 2) -> npt.NDArray[np.float32]:
+    def several(numbers: list[int], seed: int = 1, epoch: int = 2) -> npt.NDArray[np.float32]:
         out = np.empty((len(numbers), 3, 8, 8), np.float32)
         renderer = Renderer(preprocessing, chain, seed)
         renderer.render_array(out, images, np.array(numbers), epoch)
         return out
 
-    together = render([0, 1, 2, 3])
-    np.testing.assert_array_equal(render([2, 0]), together[[2, 0]])
-    for other in (render([0], seed=2), render([0], epoch=3), render([1])):
+    together = several([0, 1, 2, 3])
+    np.testing.assert_array_equal(several([2, 0]), together[[2, 0]])
+    for other in (several([0], seed=2), several([0], epoch=3), several([1])):
         assert np.abs(other[0] - together[0]).max() > 1
 
 
@@ -125,7 +139,7 @@ def test_a_border_wider_than_the_image_is_reflected_again(picture: Pixels) -> No
 def test_an_affine_change_is_pillows(picture: Pixels, steps: tuple[Step, ...]) -> None:
     """Pillow's own bilinear transform rounds to 8 bits."""
     frames = Frames([12], [16])
-    Augmentation(steps).draw(frames, (12, 16), np.array([3]), seed=0, epoch=0)
+    draw_on(frames, (12, 16), [3], *steps)
     coefficients = tuple(frames.affine[0].ravel())
     image = Image.fromarray(picture)
     expected = image.transform(
@@ -156,7 +170,7 @@ def test_a_warp_moves_no_pixel_further_than_it_says() -> None:
 def test_a_warp_is_the_spline_of_its_control_points() -> None:
     frames = Frames([32], [32])
     warp = ElasticWarp(magnitude=0.1, grid=2)
-    draw = Augmentation(warp).draw(frames, (32, 32), np.array([0]), seed=0, epoch=0)
+    draw = draw_on(frames, (32, 32), [0], warp)
     assert draw.grid is not None
     y, x = np.mgrid[:32, :32]
     ramp = np.stack([x, y, x], axis=2).astype(np.uint8) * 7
@@ -177,7 +191,7 @@ def test_a_warp_is_the_spline_of_its_control_points() -> None:
 def test_random_resized_crops_have_the_areas_and_aspects_that_they_say() -> None:
     frames = Frames(np.full(4000, 400), np.full(4000, 600))
     step = RandomResizedCrop(100, scale=(0.2, 0.8), ratio=(0.5, 2))
-    Augmentation(step).draw(frames, (100, 100), np.arange(4000), seed=0, epoch=0)
+    draw_on(frames, (100, 100), np.arange(4000), step)
     height, width = 100 * frames.affine[:, 1, 1], 100 * frames.affine[:, 0, 0]
     left, top = frames.affine[:, 0, 2], frames.affine[:, 1, 2]
     area, aspect = height * width / (400 * 600), width / height
@@ -198,7 +212,7 @@ def test_random_resized_crops_have_the_areas_and_aspects_that_they_say() -> None
 def test_a_random_resized_crop_that_never_fits_is_the_largest_at_the_centre() -> None:
     frames = Frames([100], [1000])
     step = RandomResizedCrop(50, scale=(0.9, 1), ratio=(1, 2))
-    Augmentation(step).draw(frames, (50, 50), np.array([0]), seed=0, epoch=0)
+    draw_on(frames, (50, 50), [0], step)
     np.testing.assert_allclose(frames.affine[0], [[4, 0, 400], [0, 2, 0]])
 
 
@@ -206,12 +220,11 @@ def test_a_random_resized_crop_is_pillows_resize(shared_data: Callable[[str], Pa
     image = Image.open(shared_data("images/cat.jpg"))
     frames = Frames([image.height], [image.width])
     chain = Augmentation([RandomResizedCrop((90, 80)), Mirror(p=1)])
-    chain.draw(frames, (90, 80), np.array([1]), seed=0, epoch=0)
+    draw_on(frames, (90, 80), [1], *chain.steps)
     (a, _, right), (_, d, top) = frames.affine[0]
     box = (right + 80 * a, top, right, top + 90 * d)
     expected = np.asarray(image.resize((80, 90), Image.Resampling.BILINEAR, box=box))[:, ::-1]
-    out = np.empty((3, 90, 80), np.float32)
-    Renderer(Preprocessing((90, 80)), chain, 0).render(out, image, 1, 0)
+    out = render(Renderer(Preprocessing((90, 80)), chain, 0), image, 1)
     assert (frames.zoom[0] > 1).all()
     np.testing.assert_array_equal(out.transpose(1, 2, 0), expected)
 
@@ -222,8 +235,7 @@ def test_a_crop_of_a_resized_photograph_shows_what_the_preprocessing_resized(
     path = shared_data("images/cat.jpg")
     whole = Preprocessing((256, 256), resize=(256, 256))(path)
     crops = Preprocessing((224, 224), resize=(256, 256), crop=(224, 224))
-    out = np.empty((3, 224, 224), np.float32)
-    Renderer(crops, Augmentation(RandomCrop()), 0).render(out, path, 5, 0)
+    out = render(Renderer(crops, Augmentation(RandomCrop()), 0), path, 5)
     differences = [
         np.abs(out - whole[:, top : top + 224, left : left + 224]).max()
         for top in range(33)
@@ -245,8 +257,7 @@ def test_only_what_is_seen_is_shrunk_and_it_looks_the_same(
     chain = (RandomCrop(64, padding=20), *steps)
     resized = Preprocessing((64, 64), resize=(75, 100), crop=(64, 64))
     for sample in range(5):
-        out = np.empty((3, 64, 64), np.float32)
-        Renderer(resized, Augmentation(chain, border=border), 0).render(out, image, sample, 0)
+        out = render(Renderer(resized, Augmentation(chain, border=border), 0), image, sample)
         expected = change(small, *chain, size=(64, 64), sample=sample, border=border)
         difference = np.abs(out.transpose(1, 2, 0) - expected)
         # A hard edge of the constant border may fall on either side of a pixel.
@@ -372,14 +383,13 @@ def test_misuse(make: Callable[[], object], error: type[Exception], text: str) -
 def test_a_crop_that_does_not_fit_names_the_image(tmp_path: Path, picture: Pixels) -> None:
     path = tmp_path / "small.png"
     Image.fromarray(picture).save(path)
-    out = np.empty((3, 20, 20), np.float32)
     renderer = Renderer(Preprocessing((20, 20)), Augmentation(RandomCrop(20, padding=3)), 0)
     text = r"small.png': 12 x 16 \(H x W\) with a border of 3 is smaller than the crop 20 x 20"
     with pytest.raises(ImageError, match=text):
-        renderer.render(out, path, 0, 0)
+        render(renderer, path, 0)
     renderer = Renderer(Preprocessing((20, 20)), Augmentation(Mirror()), 0)
     with pytest.raises(ImageError, match=r"small\.png': the augmentation makes 12 x 16"):
-        renderer.render(out, path, 0, 0)
+        render(renderer, path, 0)
 
 
 def test_the_kernel_checks_what_it_is_given(picture: Pixels) -> None:

@@ -125,9 +125,9 @@ def test_arrays_that_must_be_shrunk_go_through_pillow(rng: np.random.Generator) 
     np.testing.assert_array_equal(got, PHOTOS.batch(images))
     chain = Augmentation([RandomCrop(), Mirror()])
     got, _, _ = everything(Stream(data, PHOTOS, chain))
-    out = np.empty((3, 16, 16), np.float32)
-    Renderer(PHOTOS, chain, 0).render(out, images[4], 4, 0)
-    np.testing.assert_array_equal(got[4], out)
+    out = np.empty((1, 3, 16, 16), np.float32)
+    Renderer(PHOTOS, chain, 0).render(out, [images[4]], np.array([4]), 0)
+    np.testing.assert_array_equal(got[4], out[0])
 
 
 def test_grey_and_colour_become_what_the_network_takes(rng: np.random.Generator) -> None:
@@ -242,9 +242,9 @@ def test_no_more_batches_are_made_than_may_be_ahead(
     made = []
     render = Renderer.render_array
 
-    def count(self: Renderer, out: np.ndarray, *rest: object) -> None:
+    def count(self: Renderer, out: np.ndarray, *rest: object) -> dict[int, ImageError]:
         made.append(len(out))
-        render(self, out, *rest)
+        return render(self, out, *rest)
 
     monkeypatch.setattr(Renderer, "render_array", count)
     batches = iter(Stream(arrays, PREPROCESSING, batch_size=2, threads=3, ahead=4))
@@ -256,7 +256,7 @@ def test_no_more_batches_are_made_than_may_be_ahead(
 
 
 def test_threads_end_however_the_loop_does(arrays: Dataset) -> None:
-    stream = Stream(arrays, PREPROCESSING, batch_size=2, threads=2)
+    stream = Stream(arrays, PREPROCESSING, batch_size=2, threads=2, ahead=1)
     for _ in stream:
         assert pycnn_threads()
         break
@@ -341,9 +341,9 @@ def test_stats_tell_a_slow_consumer_from_slow_images(
 
     render = Renderer.render_array
 
-    def slow(self: Renderer, *arguments: object) -> None:
+    def slow(self: Renderer, *arguments: object) -> dict[int, ImageError]:
         time.sleep(0.02)
-        render(self, *arguments)
+        return render(self, *arguments)
 
     monkeypatch.setattr(Renderer, "render_array", slow)
     stream = Stream(arrays, PREPROCESSING, batch_size=10, threads=1)

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pycnn import _core
-from pycnn.vision.geometry import Frames
 from pycnn.vision.steps import Draw, ElasticWarp, RandomResizedCrop, Step, in_range
 
 if TYPE_CHECKING:
@@ -88,28 +87,12 @@ class Augmentation:
         """How far a warp moves a pixel at most, as a part of the result's shorter side."""
         return sum(step.magnitude for step in self.steps if isinstance(step, ElasticWarp))
 
-    def draw(
-        self,
-        frames: Frames,
-        input_size: tuple[int, int],
-        samples: npt.NDArray[np.int64],
-        *,
-        seed: int,
-        epoch: int,
-    ) -> Draw:
-        """Draw the changes of the images with these numbers, on top of `frames`.
-
-        Raises
-        ------
-        ImageError
-            An image is smaller than a crop.
-        """
+    def draw(self, draw: Draw, samples: npt.NDArray[np.int64], *, seed: int, epoch: int) -> None:
+        """Draw the changes of the images with these numbers, on top of what `draw` has."""
         numbers = [step.numbers for step in self.steps]
         u = _core.uniforms(seed, epoch, samples, sum(numbers))
-        draw = Draw(frames, input_size)
         for step, count, end in zip(self.steps, numbers, np.cumsum(numbers), strict=True):
             step.apply(draw, u[:, end - count : end])
-        return draw
 
     def contact_sheet(
         self,

@@ -14,6 +14,7 @@ from pycnn.vision.augmentation import Augmentation
 from pycnn.vision.geometry import Frames
 from pycnn.vision.preprocess import ImageLike, Preprocessing, _decode
 from pycnn.vision.render import Renderer
+from pycnn.vision.steps import Draw
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -68,7 +69,7 @@ def _tiles(
     if preprocessing is None:
         size = (decoded.height, decoded.width)
         frames = Frames([decoded.height], [decoded.width])
-        augmentation.draw(frames, size, np.array([sample]), seed=seed, epoch=0)
+        augmentation.draw(Draw(frames, size), np.array([sample]), seed=seed, epoch=0)
         bare = Preprocessing((int(frames.heights[0]), int(frames.widths[0])))
         first = np.asarray(decoded)
     else:
@@ -79,10 +80,11 @@ def _tiles(
         first = _as_pixels(bare(decoded))
     renderer = Renderer(bare, augmentation, seed)
     tiles = [first]
-    x = np.empty(bare.shape, np.float32)
+    x = np.empty((1, *bare.shape), np.float32)
     for epoch in range(count - 1):
-        renderer.render(x, decoded, sample, epoch)
-        tiles.append(_as_pixels(x))
+        for error in renderer.render(x, [decoded], np.array([sample]), epoch).values():
+            raise error
+        tiles.append(_as_pixels(x[0]))
     return tiles
 
 

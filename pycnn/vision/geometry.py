@@ -54,13 +54,11 @@ class Frames:
     ) -> None:
         """Cut a rectangle out; where it reaches beyond the frame, it pads."""
         self._then(dx=left, dy=top)
-        self.heights = np.broadcast_to(np.asarray(height, np.float64), (len(self),))
-        self.widths = np.broadcast_to(np.asarray(width, np.float64), (len(self),))
+        self.heights, self.widths = self._each(height), self._each(width)
 
     def resize(self, height: npt.ArrayLike, width: npt.ArrayLike) -> None:
         """Give the frame another size, whatever the aspect."""
-        heights = np.broadcast_to(np.asarray(height, np.float64), (len(self),))
-        widths = np.broadcast_to(np.asarray(width, np.float64), (len(self),))
+        heights, widths = self._each(height), self._each(width)
         down, across = self.heights / heights, self.widths / widths
         self._then(xx=across, yy=down)
         self.zoom = self.zoom * np.stack([down, across], axis=1)
@@ -100,7 +98,10 @@ class Frames:
     ) -> None:
         """Put before the map: ``(x, y) = (xx X + xy Y + dx, yx X + yy Y + dy)``."""
         step = np.zeros((len(self), 3, 3))
-        for (row, column), value in zip(np.ndindex(2, 3), (xx, xy, dx, yx, yy, dy), strict=True):
-            step[:, row, column] = value
+        step[:, 0, 0], step[:, 0, 1], step[:, 0, 2] = xx, xy, dx
+        step[:, 1, 0], step[:, 1, 1], step[:, 1, 2] = yx, yy, dy
         step[:, 2, 2] = 1
         self.affine = self.affine @ step
+
+    def _each(self, value: npt.ArrayLike) -> Floats:
+        return np.zeros(len(self)) + np.asarray(value, np.float64)

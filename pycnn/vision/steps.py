@@ -39,6 +39,11 @@ class Draw:
         self.input_size = input_size  # that the whole chain must give
         self.colours: Colours | None = None
         self.grid: Floats | None = None  # (n, 2, side, side): parts of the result's shorter side
+        self.refused: dict[int, str] = {}
+
+    def refuse(self, i: int, reason: str) -> None:
+        """Say why image i cannot be used; what comes of it does not matter any more."""
+        self.refused.setdefault(i, reason)
 
     def recolour(self) -> Colours:
         """The colours, to be changed."""
@@ -78,7 +83,7 @@ def in_range(name: str, value: object, low: float, high: float) -> float:
     return float(value)
 
 
-def _pairin_range(name: str, value: object, low: float, high: float) -> None:
+def _pair_in_range(name: str, value: object, low: float, high: float) -> None:
     if not isinstance(value, tuple) or len(value) != 2:
         raise TypeError(f"{name} must be (low, high), got {value!r}")
     first, last = (in_range(name, part, low, high) for part in value)
@@ -148,24 +153,18 @@ class RandomCrop(Step):
         return 2
 
     def apply(self, draw: Draw, u: Floats) -> None:
-        """Whole offsets, by uniform distribution.
-
-        Raises
-        ------
-        ImageError
-            An image is smaller than the crop.
-        """
+        """Whole offsets, by uniform distribution; an image smaller than the crop is refused."""
         frames = draw.frames
         height, width = _side_lengths(self.size, draw.input_size)
         down = frames.heights + 2 * self.padding - height
         across = frames.widths + 2 * self.padding - width
-        small = np.flatnonzero((down < 0) | (across < 0))
-        if len(small):
-            has = f"{frames.heights[small[0]]:.0f} x {frames.widths[small[0]]:.0f} (H x W)"
+        for i in np.flatnonzero((down < 0) | (across < 0)).tolist():
             border = f" with a border of {self.padding}" if self.padding else ""
-            raise ImageError(
-                f"{has}{border} is smaller than the crop {height} x {width}: give the "
-                "preprocessing a resize, or the crop a padding"
+            draw.refuse(
+                i,
+                f"{frames.heights[i]:.0f} x {frames.widths[i]:.0f} (H x W){border} is smaller than "
+                f"the crop {height} x {width}: give the preprocessing a resize, or the crop a "
+                "padding",
             )
         top = _whole(u[:, 0], 0, down) - self.padding
         left = _whole(u[:, 1], 0, across) - self.padding
@@ -199,8 +198,8 @@ class RandomResizedCrop(Step):
 
     def __post_init__(self) -> None:
         _check_size(self.size)
-        _pairin_range("scale", self.scale, 1e-4, 1)
-        _pairin_range("ratio", self.ratio, 1e-2, 1e2)
+        _pair_in_range("scale", self.scale, 1e-4, 1)
+        _pair_in_range("ratio", self.ratio, 1e-2, 1e2)
 
     @property
     def numbers(self) -> int:

@@ -206,7 +206,7 @@ class Stream:
         self.errors = errors
         self.failures: dict[str, str] = {}  # why, by the image's name
         height, width = preprocessing.input_size
-        self._unit = max(1, _UNIT_PIXELS // (height * width))
+        self._unit = min(batch_size, max(1, _UNIT_PIXELS // (height * width)))
         self._ahead = ahead or 2 + (self.threads * self._unit - 1) // batch_size
         self._renderer = Renderer(preprocessing, augmentation, seed)
         self._position = _Position(0, 0)
@@ -336,16 +336,11 @@ class Stream:
     ) -> dict[int, ImageError]:
         """Make images; what failed, by row. Called by several threads."""
         data = self.data
+        numbers = data.numbers[places]
         if data.array is not None:
-            self._renderer.render_array(images, data.array, data.numbers[places], epoch)
-            return {}
-        failed = {}
-        for row, place in enumerate(places.tolist()):
-            try:
-                self._renderer.render(images[row], data[place], int(data.numbers[place]), epoch)
-            except ImageError as error:
-                failed[row] = error
-        return failed
+            return self._renderer.render_array(images, data.array, numbers, epoch)
+        files = (data[place] for place in places.tolist())
+        return self._renderer.render(images, files, numbers, epoch)
 
     def _batch(self, slot: Slot) -> Batch | None:
         """What is good of a batch; None where nothing is."""
