@@ -6,8 +6,9 @@ imported when it is first named, and Pillow when the first image is read, not wi
 
 from typing import TYPE_CHECKING, Any
 
+from pycnn.vision.decode import ImageLike
 from pycnn.vision.files import expand
-from pycnn.vision.preprocess import ImageLike, Preprocessing
+from pycnn.vision.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     from pycnn.vision.augmentation import Augmentation

@@ -21,7 +21,8 @@ from pycnn.vision.steps import Draw, ElasticWarp, RandomResizedCrop, Step, in_ra
 if TYPE_CHECKING:
     from PIL import Image
 
-    from pycnn.vision.preprocess import ImageLike, Preprocessing
+    from pycnn.vision.decode import ImageLike
+    from pycnn.vision.preprocess import Preprocessing
 
 __all__ = ["Augmentation"]
 

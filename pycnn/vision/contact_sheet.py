@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pycnn.vision.augmentation import Augmentation
+from pycnn.vision.decode import ImageLike, as_list, decode
 from pycnn.vision.geometry import Frames
-from pycnn.vision.preprocess import ImageLike, Preprocessing, _decode
+from pycnn.vision.preprocess import Preprocessing
 from pycnn.vision.render import Renderer
 from pycnn.vision.steps import Draw
 
@@ -36,8 +36,7 @@ def draw_sheet(
     """See `Augmentation.contact_sheet`."""
     from PIL import Image
 
-    one = isinstance(images, (str, os.PathLike, np.ndarray, Image.Image))
-    each: Sequence[ImageLike] = [images] if one else list(images)  # type: ignore[list-item,arg-type]
+    each, _ = as_list(images)
     if columns < 2 or rows < 1 or not 1 <= columns * rows * len(each) <= _MAX_TILES:
         raise ValueError(
             f"a sheet has two columns or more, a row and an image: got {columns}, {rows} and "
@@ -65,7 +64,7 @@ def _tiles(
     sample: int,
 ) -> list[npt.NDArray[np.uint8]]:
     """The image as it is, and `count` - 1 draws."""
-    decoded, _ = _decode(image, "RGB")
+    decoded, _ = decode(image, "RGB")
     if preprocessing is None:
         size = (decoded.height, decoded.width)
         frames = Frames([decoded.height], [decoded.width])

@@ -14,7 +14,7 @@ from pycnn.errors import ImageError
 from pycnn.vision.files import expand
 
 if TYPE_CHECKING:
-    from pycnn.vision.preprocess import ImageLike
+    from pycnn.vision.decode import ImageLike
 
 __all__ = ["Dataset"]
 

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from pycnn import _core
 from pycnn.errors import ImageError
 from pycnn.vision.augmentation import Augmentation
+from pycnn.vision.decode import ImageLike, decode
 from pycnn.vision.geometry import Frames
-from pycnn.vision.preprocess import ImageLike, Preprocessing, _decode, _lookup, _shorter_side
+from pycnn.vision.preprocess import Preprocessing, lookup, shorter_side
 from pycnn.vision.steps import Draw
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Renderer:
         self.seed = seed
         self._chain = augmentation or Augmentation(())
         p = preprocessing
-        self._table = _lookup(p)
+        self._table = lookup(p)
         self._gain = (p.scale / np.array(p.std)).astype(np.float32)
         self._offset = (-np.array(p.mean) / np.array(p.std)).astype(np.float32)
 
@@ -80,7 +81,7 @@ class Renderer:
                 if self.augmentation is None:
                     out[row] = self.preprocessing(image)
                     continue
-                decoded.append(_decode(image, "L" if self._grey else "RGB"))
+                decoded.append(decode(image, "L" if self._grey else "RGB"))
             except ImageError as error:
                 failed[row] = error
                 continue
@@ -167,7 +168,7 @@ class Renderer:
         if isinstance(resize, tuple):
             return resize
         try:
-            return size if resize is None else _shorter_side(resize, *size, "the image")
+            return size if resize is None else shorter_side(resize, *size, "the image")
         except ImageError as error:
             draw.refuse(i, str(error))
             return size

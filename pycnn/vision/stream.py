@@ -16,7 +16,7 @@ from pycnn import _core
 from pycnn.errors import ImageError, InputWarning
 from pycnn.vision.augmentation import Augmentation
 from pycnn.vision.dataset import Dataset
-from pycnn.vision.preprocess import Preprocessing, _num_threads
+from pycnn.vision.preprocess import Preprocessing, num_threads
 from pycnn.vision.render import Renderer
 from pycnn.vision.workers import Making, Slot, Times
 
@@ -202,7 +202,7 @@ class Stream:
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.seed = seed
-        self.threads = _num_threads(threads)
+        self.threads = num_threads(threads)
         self.errors = errors
         self.failures: dict[str, str] = {}  # why, by the image's name
         height, width = preprocessing.input_size
