@@ -29,6 +29,7 @@ PYTHON_LAYERS = [
     "download",
     "hub",
     "summary",
+    "averaging",
     "model",
     "loading",
     "conversion",
