@@ -31,6 +31,7 @@ PYTHON_LAYERS = [
     "summary",
     "averaging",
     "model",
+    "ensemble",
     "loading",
     "conversion",
     "__init__",

@@ -19,6 +19,7 @@ __all__ = ["ImageLike", "as_list", "decode"]
 ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | npt.NDArray[np.uint8]"
 
 _ORIENTATION_TAG = 0x0112
+_ORIENTED_BY = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
 # What undoes each EXIF orientation; 1 is upright.
 _UPRIGHT = {
     2: "FLIP_LEFT_RIGHT",
@@ -124,7 +125,12 @@ def _upright(image: Image.Image) -> Image.Image:
     except Exception:  # damaged EXIF beside sound pixels: viewers ignore it too
         return image
     step = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if step is None else image.transpose(Image.Transpose[step])
+    if step is None:
+        return image
+    upright = image.transpose(Image.Transpose[step])
+    for name in _ORIENTED_BY:  # a copy has them too, and may be decoded once more
+        upright.info.pop(name, None)
+    return upright
 
 
 def _to_mode(image: Image.Image, mode: str, where: str) -> Image.Image:
