@@ -179,6 +179,15 @@ def test_a_state_of_another_stream_is_refused(arrays: Dataset) -> None:
         Stream(arrays, PREPROCESSING).seek(0, 9)
 
 
+def test_a_loop_left_at_its_last_batch_is_followed_by_the_next_epoch(arrays: Dataset) -> None:
+    stream = Stream(arrays, PREPROCESSING, batch_size=25)
+    for i, _ in enumerate(stream):
+        if i == 1:
+            break
+    assert stream.epoch == 1
+    assert len(list(stream)) == 2
+
+
 # --- images that cannot be used
 
 

@@ -228,7 +228,7 @@ class Stream:
 
     def seek(self, epoch: int, batch: int = 0) -> None:
         """Go to a batch of an epoch; a loop that is under way ends."""
-        if epoch < 0 or not 0 <= batch <= len(self):
+        if epoch < 0 or not 0 <= batch < max(1, len(self)):
             raise ValueError(f"there is no batch {batch} of {len(self)} in epoch {epoch}")
         self.close()
         self._position = _Position(epoch, batch)
@@ -304,7 +304,8 @@ class Stream:
         try:
             for number in range(first, len(batches)):
                 batch = self._batch(making.take())
-                self._position = _Position(epoch, number + 1)
+                last = number + 1 == len(batches)
+                self._position = _Position(epoch + 1, 0) if last else _Position(epoch, number + 1)
                 self._seconds, start = (
                     self._seconds - start + time.perf_counter(),
                     time.perf_counter(),
@@ -320,7 +321,6 @@ class Stream:
         if first == 0 and delivered == 0 and batches:
             name, reason = next(iter(self.failures.items()))
             raise ImageError(f"none of the {len(self.data)} images could be used; {name}: {reason}")
-        self._position = _Position(epoch + 1, 0)
 
     def _order(self, epoch: int) -> list[npt.NDArray[np.int64]]:
         """Places of each batch of an epoch."""
