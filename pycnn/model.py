@@ -36,7 +36,8 @@ from pycnn.weights import (
 
 if TYPE_CHECKING:
     from pycnn.models.variant import Variant
-    from pycnn.vision.preprocess import ImageLike, Preprocessing
+    from pycnn.vision.decode import ImageLike
+    from pycnn.vision.preprocess import Preprocessing
 
 # Plans are small beside the weights that they share, but each keeps its arenas.
 MAX_PLANS = 8
