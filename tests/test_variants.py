@@ -19,12 +19,10 @@ from safetensors.numpy import load_file, save_file
 
 import pycnn
 from pycnn import ModelFormatError, UnsupportedError, WeightsError
-from pycnn.graph import Graph
 from pycnn.model import Model
 from pycnn.models import Published, Variant, find, registry
 from pycnn.recognition import rename_for
 from pycnn.vision import Preprocessing
-from pycnn.weights import RandomWeights
 
 VARIANTS = pycnn.variants()
 TORCHVISION = [v for v in VARIANTS if v.source.startswith("torchvision")]
@@ -185,10 +183,6 @@ def test_the_same_weights_are_the_same_file(tmp_path: Path) -> None:
 def test_what_cannot_be_saved(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match=r"cannot write '\.h5' files"):
         pycnn.load("lenet5").save(tmp_path / "saved.h5")
-    g = Graph("own")
-    g.output(g.relu("r", g.input("data", (3, 4, 4))))
-    with pytest.raises(UnsupportedError, match="own is no registered network"):
-        Model(g, RandomWeights(g)).save(tmp_path / "saved.npz")
     assert list(tmp_path.iterdir()) == []
 
 

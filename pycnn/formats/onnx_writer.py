@@ -14,9 +14,9 @@ from pycnn.compile import vectors
 from pycnn.errors import UnsupportedError
 from pycnn.formats.onnx_schema import messages
 from pycnn.formats.protobuf import varint
-from pycnn.formats.writing import Content, replacing
+from pycnn.formats.writing import GRAPH_KEY, Content, replacing
 from pycnn.graph import Graph, Node
-from pycnn.opset import _dense_weight as dense_weight
+from pycnn.opset import dense_weight
 
 Array = npt.NDArray[Any]
 
@@ -43,7 +43,8 @@ def write(path: Path, content: Content) -> None:
     model = messages()["ModelProto"](ir_version=_IR_VERSION, producer_name="pycnn")
     model.opset_import.add(domain="", version=_OPSET)
     for key, value in content.metadata.items():
-        model.metadata_props.add(key=key, value=value)
+        if key != GRAPH_KEY:
+            model.metadata_props.add(key=key, value=value)
     head, description = model.SerializeToString(), writer.graph.SerializeToString()
     tensors = [_tensor_head(name, shape, dtype) for name, shape, dtype in writer.tensors]
     total = len(description) + sum(len(start) + nbytes for start, nbytes in tensors)
