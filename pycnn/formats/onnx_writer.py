@@ -373,16 +373,15 @@ def _permute(w: _Writer, node: Node) -> None:
 
 
 def _rbf(w: _Writer, node: Node) -> None:
-    """-sum_j (x[n, 1, j] - weight[k, j])^2."""
+    """-J mean_j (x[n, 1, j] - weight[k, j])^2: a mean over space is what readers of images know."""
     name = node.name
-    axes = [w.constant(f"{name}/axis{i}", [i]) for i in (1, 2)]
+    shape = w.source.param_shapes(node)["weight"]
     x = w.vector(node, node.inputs[0])
-    x = w.add("Unsqueeze", [x, axes[0]], w.unique(f"{name}/row"))
-    weight = w.param(node.params["weight"], w.source.param_shapes(node)["weight"])
-    x = w.add("Sub", [x, weight], w.unique(f"{name}/difference"))
+    x = w.add("Unsqueeze", [x, w.constant(f"{name}/axis", [1])], w.unique(f"{name}/row"))
+    x = w.add("Sub", [x, w.param(node.params["weight"], shape)], w.unique(f"{name}/difference"))
     x = w.add("Mul", [x, x], w.unique(f"{name}/square"))
-    x = w.add("ReduceSum", [x, axes[1]], w.unique(f"{name}/sum"), keepdims=0)
-    w.add("Neg", [x], name)
+    x = w.add("ReduceMean", [x], w.unique(f"{name}/mean"), axes=[2], keepdims=0)
+    w.add("Mul", [x, w.constant(f"{name}/count", -float(shape[1]))], name)
 
 
 _OPS: Mapping[str, Op] = {

@@ -3,14 +3,16 @@
     python tools/fuzz/readers.py .pt --seeds corpus     # once: good files to begin with
     python tools/fuzz/readers.py .pt corpus -max_total_time=600
 
-The first argument is a suffix that has a reader; what follows goes to libFuzzer. A finding is any
-error that is no PycnnError, a hang, or memory beyond libFuzzer's -rss_limit_mb. What one finds goes
-into the tests, with the smallest file that shows it.
+The first argument is a suffix that has a reader, or "graph", the JSON in which a saved network is
+described; what follows goes to libFuzzer. A finding is any error that is no PycnnError, a hang, or
+memory beyond libFuzzer's -rss_limit_mb. What one finds goes into the tests, with the smallest file
+that shows it.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 import sys
 import tempfile
@@ -18,28 +20,51 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["pycnn.formats"]):
+with atheris.instrument_imports(include=["pycnn.formats", "pycnn.graph_json", "pycnn.passport"]):
     from pycnn import formats
     from pycnn.errors import PycnnError
     from pycnn.formats import GRAPH_READERS, WEIGHTS_READERS, open_weights
     from pycnn.formats.tensor_file import FLOAT_DTYPES
+    from pycnn.graph_json import graph_from_dict, graph_to_dict
+    from pycnn.models import find
+    from pycnn.passport import Passport
 
     for module in pkgutil.iter_modules(formats.__path__):  # which are imported late otherwise
         importlib.import_module(f"pycnn.formats.{module.name}")
 
 MAX_BYTES = 1 << 24
+GRAPH = "graph"  # beside the suffixes
+NETWORK = find("lenet5_1998").graph()  # whose tensors are those that a description may name
 
 
-def target(path: Path) -> None:
-    """Set up one reader over one file, which each input overwrites."""
+def read_file(path: Path) -> None:
+    """Read all that a file has."""
+    file = open_weights(path, MAX_BYTES)
+    Passport.of(file)
+    for name in file.shapes:
+        if file.dtypes[name] in FLOAT_DTYPES:
+            file.read(name)
+
+
+def read_graph(data: bytes) -> None:
+    """Read a description."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    graph_from_dict(found, NETWORK.parameters, MAX_BYTES)
+
+
+def target(kind: str, path: Path) -> None:
+    """Set up one reader; a file is one that each input overwrites."""
 
     def read(data: bytes) -> None:
-        path.write_bytes(data)
         try:
-            file = open_weights(path, MAX_BYTES)
-            for name in file.shapes:
-                if file.dtypes[name] in FLOAT_DTYPES:
-                    file.read(name)
+            if kind == GRAPH:
+                read_graph(data)
+            else:
+                path.write_bytes(data)
+                read_file(path)
         except PycnnError:
             pass
 
@@ -54,7 +79,9 @@ def write_seeds(suffix: str, folder: Path) -> None:
     import test_bad_graphs
 
     folder.mkdir(parents=True, exist_ok=True)
-    if suffix in test_bad_files.FORMATS:
+    if suffix == GRAPH:
+        files = [json.dumps(graph_to_dict(NETWORK)).encode()]
+    elif suffix in test_bad_files.FORMATS:
         files = [test_bad_files.FORMATS[suffix](arrays) for arrays in test_bad_files.networks()]
     else:
         files = test_bad_graphs.seeds(suffix, folder)
@@ -64,14 +91,14 @@ def write_seeds(suffix: str, folder: Path) -> None:
 
 def main() -> None:
     """See above."""
-    known = [*WEIGHTS_READERS, *GRAPH_READERS]
+    known = [*WEIGHTS_READERS, *GRAPH_READERS, GRAPH]
     if len(sys.argv) < 2 or sys.argv[1] not in known:
         sys.exit(f"usage: {sys.argv[0]} {{{','.join(known)}}} [--seeds FOLDER | FOLDER ...]")
     if sys.argv[2:3] == ["--seeds"]:
         write_seeds(sys.argv[1], Path(sys.argv[3]))
         return
     with tempfile.TemporaryDirectory(prefix="pycnn-fuzz-") as folder:
-        target(Path(folder) / f"input{sys.argv[1]}")
+        target(sys.argv[1], Path(folder) / f"input{sys.argv[1]}")
 
 
 if __name__ == "__main__":
