@@ -12,6 +12,7 @@ that shows it.
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import pkgutil
 import sys
@@ -20,17 +21,13 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["pycnn.formats", "pycnn.graph_json", "pycnn.passport"]):
-    from pycnn import formats
-    from pycnn.errors import PycnnError
-    from pycnn.formats import GRAPH_READERS, WEIGHTS_READERS, open_weights
-    from pycnn.formats.tensor_file import FLOAT_DTYPES
-    from pycnn.graph_json import graph_from_dict, graph_to_dict
-    from pycnn.models import find
-    from pycnn.passport import Passport
-
-    for module in pkgutil.iter_modules(formats.__path__):  # which are imported late otherwise
-        importlib.import_module(f"pycnn.formats.{module.name}")
+from pycnn import formats, graph_json, passport
+from pycnn.errors import PycnnError
+from pycnn.formats import GRAPH_READERS, WEIGHTS_READERS, open_weights
+from pycnn.formats.tensor_file import FLOAT_DTYPES
+from pycnn.graph_json import graph_from_dict, graph_to_dict
+from pycnn.models import find
+from pycnn.passport import Passport
 
 MAX_BYTES = 1 << 24
 GRAPH = "graph"  # beside the suffixes
@@ -53,6 +50,23 @@ def read_graph(data: bytes) -> None:
     except (ValueError, RecursionError):
         return
     graph_from_dict(found, NETWORK.parameters, MAX_BYTES)
+
+
+def instrument() -> None:
+    """Tell the fuzzer of each branch of the readers.
+
+    Atheris' own hook of imports does not see through the loader of an editable install: the fuzzer
+    would then be blind, and say so in one line only ("no interesting inputs were found").
+    """
+    modules = [passport, graph_json]
+    for module in pkgutil.iter_modules(formats.__path__):
+        modules.append(importlib.import_module(f"pycnn.formats.{module.name}"))
+    for module in modules:
+        for owner in [module, *(kind for _, kind in inspect.getmembers(module, inspect.isclass))]:
+            for member in vars(owner).values():
+                function = getattr(member, "__func__", member)  # of a class method
+                if inspect.isfunction(function) and function.__module__ == module.__name__:
+                    atheris.instrument_func(function)
 
 
 def target(kind: str, path: Path) -> None:
@@ -98,6 +112,7 @@ def main() -> None:
         write_seeds(sys.argv[1], Path(sys.argv[3]))
         return
     with tempfile.TemporaryDirectory(prefix="pycnn-fuzz-") as folder:
+        instrument()
         target(sys.argv[1], Path(folder) / f"input{sys.argv[1]}")
 
 
