@@ -89,16 +89,14 @@ def target(kind: str, path: Path) -> None:
 def write_seeds(suffix: str, folder: Path) -> None:
     """Write the good files of the tests of bad files into a folder."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
-    import test_bad_files
-    import test_bad_graphs
+    import good_files
 
     folder.mkdir(parents=True, exist_ok=True)
-    if suffix == GRAPH:
-        files = [json.dumps(graph_to_dict(NETWORK)).encode()]
-    elif suffix in test_bad_files.FORMATS:
-        files = [test_bad_files.FORMATS[suffix](arrays) for arrays in test_bad_files.networks()]
-    else:
-        files = test_bad_graphs.seeds(suffix, folder)
+    files = (
+        [json.dumps(graph_to_dict(NETWORK)).encode()]
+        if suffix == GRAPH
+        else good_files.seeds(suffix, folder)
+    )
     for i, data in enumerate(files):
         (folder / f"seed{i}{suffix}").write_bytes(data)
 
