@@ -25,8 +25,9 @@ __all__ = ["graph_from_dict", "graph_to_dict"]
 _VERSION = 1
 
 _MOST_NODES = 20_000
-_LONGEST_NAME = 512
+_LONGEST_NAME = 4096
 _LARGEST = (1 << 31) - 1
+_INT64 = 1 << 63
 _MOST_ELEMS = 1 << 31  # of one value, at batch 1
 
 _INFINITE = {"inf": math.inf, "-inf": -math.inf}  # which JSON has no numbers for
@@ -206,7 +207,10 @@ _ROWS: Mapping[str, _Row] = {
             "value": _number,
         }
     ),
-    "slice": _row({"bounds": _tuple_of(_tuple_of(_optional(_ANY), 3), 3)}),
+    # Files say "to the end" by the largest integer that they have.
+    "slice": _row(
+        {"bounds": _tuple_of(_tuple_of(_optional(_integers_from(-_INT64, _INT64)), 3), 3)}
+    ),
     "gather": _row({"indices": _tuple_of(_INDEX)}),
     "permute": _row({"dims": _tuple_of(_SIZE), "perm": _tuple_of(_INDEX), "shape": _IMAGE}),
     "flatten": _row(),

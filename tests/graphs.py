@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from pycnn import Graph
+from pycnn.graph_json import graph_from_dict, graph_to_dict
 
 WHOLE = (None, None, None)
 
@@ -59,3 +61,9 @@ def one_op(op: str, rng: np.random.Generator) -> tuple[Graph, dict[str, np.ndarr
         for name, shape in graph.parameters.items()
     }
     return graph, arrays
+
+
+def by_json(graph: Graph) -> Graph:
+    """The graph as it comes back from a file that it was saved in."""
+    found = json.loads(json.dumps(graph_to_dict(graph), allow_nan=False))
+    return graph_from_dict(found, graph.parameters, 1 << 40)

@@ -18,6 +18,7 @@ import onnx
 import onnx.version_converter
 import onnxruntime
 import pytest
+from graphs import by_json
 from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
@@ -95,6 +96,7 @@ def run(case: Case, path: Path) -> list[Array]:
             model.graph.initializer.append(numpy_helper.from_array(array, value.name))
     onnx.save(model, path)
     loaded = pycnn.load(path)
+    assert by_json(loaded.graph) == loaded.graph
     images = {
         name: array.reshape(len(array), *physical(array.shape[1:])) for name, array in batch.items()
     }
