@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import settings
 
@@ -42,6 +43,12 @@ def poison(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(1998)
+
+
+@pytest.fixture
+def picture() -> npt.NDArray[np.uint8]:
+    """6 x 8 RGB, every pixel different."""
+    return np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
 
 
 @pytest.fixture(scope="session")
