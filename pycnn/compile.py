@@ -209,10 +209,13 @@ def workspace_elems(graph: Graph, shapes: Mapping[str, Shape]) -> int:
     `graph` is after `choose_algorithms`, `shapes` are those of all values.
     """
     return max(
-        OPS[node.op].workspace_elems(
-            node.attrs, [shapes[name] for name in node.inputs], graph.param_shapes(node)
-        )
-        for node in graph.nodes
+        (
+            OPS[node.op].workspace_elems(
+                node.attrs, [shapes[name] for name in node.inputs], graph.param_shapes(node)
+            )
+            for node in graph.nodes
+        ),
+        default=0,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pycnn.formats import Content, TensorFile, holds_graph, open_weights, write
 from pycnn.formats.tensor_file import FLOAT_DTYPES
 from pycnn.loading import load
+from pycnn.passport import Passport
 from pycnn.recognition import recognise
 
 __all__ = ["convert"]
@@ -59,13 +60,12 @@ def _content(source: Path, name: str | None, weights: Path | None) -> tuple[Cont
     if weights is not None:
         raise ValueError(f"{os.fspath(source)} has weights itself")
     file = open_weights(source)
-    if name is None:
+    if name is None and Passport.of(file) is None:
         match = recognise(file)
         if len(match.variants) != 1:
             names = ", ".join(variant.id for variant in match.variants)
             return _tensors(file), f"one of {names}" if names else "an unknown network"
-        name = match.variants[0].id
-    model = load(name, source)
+    model = load(source) if name is None else load(name, source)
     return model.content(), model.name
 
 

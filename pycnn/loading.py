@@ -111,17 +111,42 @@ def load(
         "tuning": Tuning(optimize, winograd),
     }
     if holds_graph(name):
-        if choices:
-            raise ValueError(f"{os.fspath(name)}: a file has no option {next(iter(choices))!r}")
+        _refuse(choices, name)
         return _load_graph(name, weights, seed, max_bytes, options)
     if holds_weights(name):
         if weights is not None:
             raise ValueError(f"{os.fspath(name)}: a file of weights is given, so weights= is not")
-        variant, choices = _whose(open_weights(name, max_bytes), choices)
+        file = open_weights(name, max_bytes)
+        passport = Passport.of(file)
+        if passport is not None and isinstance(passport.network, Graph):
+            _refuse(choices, name)
+            return _load_described(file, passport.network, passport, options)
+        variant, choices = _whose(file, passport, choices)
         weights = name
     else:
         variant = find(os.fspath(name))
     return _load_variant(variant, weights, seed, max_bytes, choices, options)
+
+
+def _refuse(choices: Mapping[str, object], name: str | os.PathLike[str]) -> None:
+    if choices:
+        raise ValueError(f"{os.fspath(name)}: a file has no option {next(iter(choices))!r}")
+
+
+def _load_described(
+    file: TensorFile, graph: Graph, passport: Passport, options: Mapping[str, Any]
+) -> Model:
+    """A network that is described in the passport of its weights."""
+    source = FileWeights(file)
+    check(graph, source)
+    return Model(
+        graph,
+        source,
+        recognised_by="passport",
+        preprocessing=passport.preprocessing,
+        labels=passport.labels,
+        **options,
+    )
 
 
 def _load_graph(
@@ -164,10 +189,10 @@ def _load_variant(
     passport = None
     recognised_by = None
     if isinstance(source, FileWeights):
-        passport = Passport.from_metadata(source.file.metadata, source.path)
+        passport = Passport.of(source.file)
         recognised_by = _recognise(source, graph, variant, passport)
-        if passport is not None:
-            _check_choices(graph, passport, source.path)
+        if passport is not None and recognised_by == "passport":
+            _check_choices(graph, variant, passport.choices, source.path)
         if default and recognised_by != "passport" and verified(variant):
             recognised_by = "hash"
     else:
@@ -189,11 +214,12 @@ def _load_variant(
     )
 
 
-def _whose(file: TensorFile, choices: dict[str, object]) -> tuple[Variant, dict[str, object]]:
+def _whose(
+    file: TensorFile, passport: Passport | None, choices: dict[str, object]
+) -> tuple[Variant, dict[str, object]]:
     """The one variant that a file's weights belong to, and the choices that they were made for."""
-    passport = Passport.from_metadata(file.metadata, str(file.path))
-    if passport is not None:
-        return passport.variant, {**passport.choices, **choices}
+    if passport is not None and isinstance(passport.network, Variant):
+        return passport.network, {**passport.choices, **choices}
     match = recognise(file)
     if len(match.variants) == 1:
         return match.variants[0], choices
@@ -219,9 +245,10 @@ def _recognise(
     WeightsError
         It is another variant's, which is named, or it does not fit.
     """
-    if passport is not None and passport.variant is not variant:
+    named = passport.network if passport is not None else None
+    if isinstance(named, Variant) and named is not variant:
         raise WeightsError(
-            f"{source.path} is of {passport.variant.id}, not of {variant.id}, as it says itself"
+            f"{source.path} is of {named.id}, not of {variant.id}, as it says itself"
         )
     try:
         check(graph.with_outputs(graph.outputs), source, optional=graph.parameters)
@@ -229,7 +256,7 @@ def _recognise(
         others = [other.id for other in fitting(source.file)]
         hint = f"\nThese weights fit {', '.join(others)}." if others else ""
         raise WeightsError(f"{error}{hint}") from None
-    if passport is not None:
+    if named is variant:
         return "passport"
     kin = [other for other in variants() if other.name == variant.name]
     match = recognise(source.file, kin)
@@ -274,13 +301,14 @@ def _is_default(weights: object) -> bool:
     return weights is None or (isinstance(weights, str) and weights == "default")
 
 
-def _check_choices(graph: Graph, passport: Passport, where: str) -> None:
+def _check_choices(
+    graph: Graph, variant: Variant, choices: Mapping[str, object], where: str
+) -> None:
     """Refuse weights that were made for another network: names and shapes cannot tell."""
-    made_for = passport.variant.graph(**passport.choices)
-    if _main(made_for) != _main(graph):
-        choices = ", ".join(f"{choice}={value!r}" for choice, value in passport.choices.items())
+    if _main(variant.graph(**choices)) != _main(graph):
+        made_for = ", ".join(f"{choice}={value!r}" for choice, value in choices.items())
         raise WeightsError(
-            f"{where} was trained with {choices}; leave other choices out, or give other weights "
+            f"{where} was trained with {made_for}; leave other choices out, or give other weights "
             '("random" for untrained ones)'
         )
 

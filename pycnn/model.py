@@ -313,9 +313,11 @@ class Model:
         return self._threads or _core.default_num_threads()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the weights, as float32 under our names, with the variant's passport.
+        """Write the weights, as float32, and what else it takes to load the model again.
 
-        ``pycnn.load(path)`` then needs nothing else to be said.
+        ``pycnn.load(path)`` then needs nothing else to be said. The file's metadata name the
+        registered network, or describe any other layer by layer; labels and preprocessing are in
+        it too, so set them first where a network has none of its own.
 
         Parameters
         ----------
@@ -325,13 +327,20 @@ class Model:
         Raises
         ------
         UnsupportedError
-            Another suffix, or the network is no registered variant: nothing but the weights of
-            such a network could be kept.
+            Another suffix, or a description that is too long for an .npz file.
         OSError
             The file cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile, pycnn
+        >>> model = pycnn.load("lenet5")
+        >>> model.labels = [f"digit {i}" for i in range(10)]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/mine.safetensors")
+        ...     pycnn.load(f"{folder}/mine.safetensors").label(7)
+        'digit 7'
         """
-        if self.variant is None:
-            raise UnsupportedError(f"{self.name} is no registered network; only these are saved")
         write(path, self.content())
 
     def content(self) -> Content:
@@ -340,20 +349,19 @@ class Model:
         return Content(
             shapes,
             lambda name: parameter(self._weights, self.graph, name),
-            self._passport(self.variant).to_metadata() if self.variant else {},
+            self._passport().to_metadata(),
             self.graph,
         )
 
-    def _passport(self, variant: Variant) -> Passport:
+    def _passport(self) -> Passport:
+        origin = os.path.basename(self._weights.describe())  # of a file, not whose home it is in
+        variant, labels = self.variant, self.labels
+        if variant is None:
+            return Passport(self.graph, {}, self.preprocessing, labels, origin)
         defaults = {name: values[0] for name, values in variant.choices.items()}
-        usual = variant.labels is not None and self.labels == labels_of(variant.labels)
-        return Passport(
-            variant,
-            {**defaults, **self._choices},
-            self.preprocessing,
-            None if usual else self.labels,
-            origin=os.path.basename(self._weights.describe()),  # of a file, not whose home it is in
-        )
+        if variant.labels is not None and labels == labels_of(variant.labels):
+            labels = None
+        return Passport(variant, {**defaults, **self._choices}, self.preprocessing, labels, origin)
 
     def summary(self, batch: int = 1, size: tuple[int, int] | None = None) -> Summary:
         """Layers with output shape, parameters and multiply-adds, and the totals.

@@ -16,6 +16,15 @@ import numpy.typing as npt
 
 from pycnn import _core
 from pycnn.errors import ShapeError
+from pycnn.indices import (
+    Indices,
+    gather_indices,
+    gather_sizes,
+    pad_indices,
+    pad_sizes,
+    slice_indices,
+    slice_sizes,
+)
 
 Shape = tuple[int, int, int, int]
 Attrs = Mapping[str, Any]
@@ -109,14 +118,14 @@ def _conv2d_params(attrs: Attrs) -> _core.Conv2dParams:
 
 
 def _dense_weight_shape(attrs: Attrs, params: ParamShapes) -> tuple[int, ...]:
-    """Shape ``(K, C, R, S)``, also of a weight stored per connection (`_dense_weight`)."""
+    """Shape ``(K, C, R, S)``, also of a weight stored per connection (`dense_weight`)."""
     table = attrs.get("connections")
     if table is None:
         return params["weight"]
     return (len(table), attrs["in_channels"], *params["weight"][1:])
 
 
-def _dense_weight(attrs: Attrs, weight: Array) -> Array:
+def dense_weight(attrs: Attrs, weight: Array) -> Array:
     """Expand the filters of a connection table, ``(connections, R, S)``, to ``(K, C, R, S)``.
 
     LeCun et al. 1998, table I: a feature map of C3 sees some of the maps of S2 only.
@@ -149,7 +158,7 @@ def batch_norm_affine(
 
 def _pack_conv2d(attrs: Attrs, params: Params) -> _core.PackedConv2d:
     """Pack; `mapped` says that the weight is a view of a mapped file, whose pages are let go."""
-    weight, bias = _dense_weight(attrs, params["weight"]), params.get("bias")
+    weight, bias = dense_weight(attrs, params["weight"]), params.get("bias")
     scale = None
     if "bn.eps" in attrs:  # folded by pycnn.passes.fold_batch_norm
         scale, shift = batch_norm_affine(attrs, params, "bn.")
@@ -168,9 +177,17 @@ def _pack_conv2d(attrs: Attrs, params: Params) -> _core.PackedConv2d:
 def _conv2d_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
     if len(params["weight"]) != 4 and "connections" not in attrs:
         raise ShapeError(f"the weight has shape {params['weight']}, expected (K, C, R, S)")
-    return _core.conv2d_output_shape(
-        _conv2d_params(attrs), x[0], _dense_weight_shape(attrs, params)
+    return _with_bias(
+        _core.conv2d_output_shape(_conv2d_params(attrs), x[0], _dense_weight_shape(attrs, params)),
+        params,
     )
+
+
+def _with_bias(y: Shape, params: ParamShapes) -> Shape:
+    """Return the output shape, for which a bias must have one number for each channel."""
+    if params.get("bias", (y[1],)) != (y[1],):
+        raise ShapeError(f"the bias has shape {params['bias']}, expected ({y[1]},)")
+    return y
 
 
 def _choose_conv2d(attrs: Attrs, x: Sequence[Shape], params: ParamShapes, tuning: Tuning) -> Attrs:
@@ -207,7 +224,7 @@ def _conv2d_tasks(
 
 
 def _linear_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
-    return _core.linear_output_shape(x[0], params["weight"])
+    return _with_bias(_core.linear_output_shape(x[0], params["weight"]), params)
 
 
 # Pooling ----------------------------------------------------------------------------------------
@@ -379,12 +396,6 @@ def _shortcut_a_tasks(
     return [_core.copy_channels_task(offset, attrs["stride"], True, x[0], y, isa)]
 
 
-Indices = tuple[Sequence[int], Sequence[int], Sequence[int]]
-
-# Beyond it a size comes from a damaged file; a list of so many indices is still made quickly.
-_MAX_PADDED = 1 << 20
-
-
 def _gather(
     indices: Callable[[Attrs, Shape], Indices], sizes: Callable[[Attrs, Shape], Sequence[int]]
 ) -> OpSpec:
@@ -408,68 +419,11 @@ def _gather(
     )
 
 
-def _margins(attrs: Attrs, shape: Shape) -> list[tuple[int, int, int]]:
-    """(size, before, after) of each axis."""
-    top, bottom, left, right = attrs["padding"]
-    margins = (attrs["channels"], (top, bottom), (left, right))
-    return [(size, *margin) for size, margin in zip(shape[1:], margins, strict=True)]
-
-
-def _pad_sizes(attrs: Attrs, shape: Shape) -> Sequence[int]:
-    mode = attrs["mode"]
-    if mode not in ("constant", "reflect", "edge"):
-        raise ShapeError(f"pad: mode {mode!r} is not one of 'constant', 'reflect', 'edge'")
-    for size, before, after in _margins(attrs, shape):
-        if before + size + after > _MAX_PADDED or max(-before, -after) >= size:
-            raise ShapeError(f"pad: {before} before and {after} after an axis of {size}")
-        if mode == "reflect" and max(before, after) >= size:
-            raise ShapeError(f"pad: a reflection of {max(before, after)} of an axis of {size}")
-    return [before + size + after for size, before, after in _margins(attrs, shape)]
-
-
-def _pad_indices(attrs: Attrs, shape: Shape) -> Indices:
-    axes = [_padded_axis(*margin, attrs["mode"]) for margin in _margins(attrs, shape)]
-    return axes[0], axes[1], axes[2]
-
-
-def _padded_axis(size: int, before: int, after: int, mode: str) -> Sequence[int]:
-    """Index of the input at each place of a padded axis; negative padding crops."""
-    places = np.arange(-before, size + after)
-    if mode == "constant":
-        places[(places < 0) | (places >= size)] = -1
-    elif mode == "reflect":  # the edge is not repeated
-        places = (size - 1) - np.abs((size - 1) - np.abs(places))
-    else:  # the edge
-        places = places.clip(0, size - 1)
-    return places.tolist()
-
-
-def _slice_indices(attrs: Attrs, shape: Shape) -> Indices:
-    channels, rows, columns = (
-        range(*slice(*bounds).indices(size))
-        for size, bounds in zip(shape[1:], attrs["bounds"], strict=True)
-    )
-    return channels, rows, columns
-
-
-def _slice_sizes(attrs: Attrs, shape: Shape) -> Sequence[int]:
-    return [len(axis) for axis in _slice_indices(attrs, shape)]
-
-
-def _gather_sizes(attrs: Attrs, shape: Shape) -> Sequence[int]:
-    for index in attrs["indices"]:
-        if not 0 <= index < shape[1]:
-            raise ShapeError(f"gather: channel {index} of {shape[1]}")
-    return [len(attrs["indices"]), *shape[2:]]
-
-
-def _gather_indices(attrs: Attrs, shape: Shape) -> Indices:
-    return attrs["indices"], range(shape[2]), range(shape[3])
-
-
 def _permute_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
     n, *image = x[0]
     c, h, w = attrs["shape"]
+    if sorted(attrs["perm"]) != list(range(len(attrs["dims"]))):
+        raise ShapeError(f"permute: {attrs['perm']} is no order of {len(attrs['dims'])} axes")
     if not math.prod(image) == math.prod(attrs["dims"]) == math.prod((c, h, w)):
         raise ShapeError(
             f"permute: an image {tuple(image)} is not {attrs['dims']}, or not {attrs['shape']}"
@@ -563,9 +517,9 @@ OPS: dict[str, OpSpec] = {
     ),
     "concat": OpSpec(_concat_shape, _concat_tasks),
     "shortcut_a": OpSpec(_shortcut_a_shape, _shortcut_a_tasks),
-    "pad": _gather(_pad_indices, _pad_sizes),
-    "slice": _gather(_slice_indices, _slice_sizes),
-    "gather": _gather(_gather_indices, _gather_sizes),
+    "pad": _gather(pad_indices, pad_sizes),
+    "slice": _gather(slice_indices, slice_sizes),
+    "gather": _gather(gather_indices, gather_sizes),
     "permute": OpSpec(
         _permute_shape,
         lambda attrs, x, packed, y, isa: [

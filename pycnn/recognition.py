@@ -74,9 +74,9 @@ def recognise(file: TensorFile, among: Iterable[Variant] | None = None) -> Match
     where the file is of the format in which they are published. No other can be theirs, and to
     read half a gigabyte for it would take longer than to run the network.
     """
-    passport = Passport.from_metadata(file.metadata, str(file.path))
-    if passport is not None:
-        return Match([passport.variant], "passport")
+    passport = Passport.of(file)
+    if passport is not None and isinstance(passport.network, Variant):
+        return Match([passport.network], "passport")
     found = fitting(file, among)
     kind = _kind(file.path)
     stated = {

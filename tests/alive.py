@@ -11,7 +11,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch_networks import ChannelAffine, ConnectedConv2d, Net, Rbf
+from torch_layers import ChannelAffine, ConnectedConv2d, Net, Rbf
 
 BATCH_NORM_BIAS = 1.5
 LRN_INPUT_STD = 80.0  # alpha = 1e-4 is felt from about here: 1 + 1e-4 * 80^2 / 2 = 1.3

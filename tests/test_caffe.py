@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import reference
 import torch
+from graphs import by_json
 from PIL import Image
 from tolerances import ELEMENTWISE, LOGITS, assert_close, rms_error
 from torch_networks import build as build_torch
@@ -120,7 +121,9 @@ def run(
     folder: Path, text: str, x: Array, blobs: Mapping[str, tuple[str, list[Array]]] | None = None
 ) -> Any:
     prototxt, caffemodel = write(folder, text, blobs)
-    return pycnn.load(prototxt, weights=caffemodel).run(x)
+    model = pycnn.load(prototxt, weights=caffemodel)
+    assert by_json(model.graph) == model.graph
+    return model.run(x)
 
 
 def layer(kind: str, text: str = "", bottom: str = "data", top: str = "y", name: str = "y") -> str:

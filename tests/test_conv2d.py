@@ -83,6 +83,8 @@ EDGES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((2, 3, 19, 45), (70, 3, 3, 5), {"padding": (1, 0, 3, 2)}),
     ((1, 4, 9, 70), (16, 4, 3, 4), {"stride": (3, 2), "padding": 1}),
     ((1, 1, 28, 28), (6, 1, 5, 5), {"padding": 2}),
+    ((2, 1, 7, 35), (8, 1, 5, 5), {"padding": (1, 2, 0, 1)}),
+    ((1, 1, 6, 33), (5, 1, 5, 5), {}),
     ((1, 2, 3, 3), (40, 2, 3, 3), {"padding": 5}),
     ((1, 3, 2, 2), (40, 3, 5, 5), {"padding": 2}),
     ((1, 32, 6, 6), (64, 16, 3, 3), {"groups": 2, "padding": 1}),
@@ -116,6 +118,7 @@ def test_epilogue(bias: bool, relu: bool, residual: bool, isa: str, rng: Rng) ->
             rng, (2, 20, 7, 6), weight, isas=[isa], bias=bias, relu=relu, residual=residual,
             groups=groups,
         )  # fmt: skip
+    check_all(rng, (2, 1, 6, 34), (7, 1, 5, 5), isas=[isa], bias=bias, relu=relu, residual=residual)
 
 
 @pytest.mark.parametrize("pixels", range(1, 15))

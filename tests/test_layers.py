@@ -14,8 +14,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHON_LAYERS = [
     "errors",
     "_core",
+    "indices",
     "opset",
     "graph",
+    "graph_json",
     "passes",
     "planner",
     "compile",

@@ -14,7 +14,8 @@ import pytest
 import torch
 from alive import randomise
 from tolerances import LOGITS
-from torch_networks import Net, akamaster_to_pycnn, build, weights
+from torch_layers import Net
+from torch_networks import akamaster_to_pycnn, build, weights
 
 import pycnn
 from pycnn import models

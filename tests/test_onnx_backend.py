@@ -18,11 +18,13 @@ import onnx
 import onnx.version_converter
 import onnxruntime
 import pytest
+from graphs import by_json
 from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
 import pycnn
 from pycnn.formats.onnx_fold import FOLDS
+from pycnn.formats.onnx_graph import physical
 from pycnn.formats.onnx_ops import OPS
 
 Array = np.ndarray[Any, Any]
@@ -94,7 +96,10 @@ def run(case: Case, path: Path) -> list[Array]:
             model.graph.initializer.append(numpy_helper.from_array(array, value.name))
     onnx.save(model, path)
     loaded = pycnn.load(path)
-    images = {name: np.reshape(array, (*array.shape, 1, 1)[:4]) for name, array in batch.items()}
+    assert by_json(loaded.graph) == loaded.graph
+    images = {
+        name: array.reshape(len(array), *physical(array.shape[1:])) for name, array in batch.items()
+    }
     result = loaded.run({name: images[name] for name in loaded.graph.inputs})
     results = result if isinstance(result, dict) else {"": result}
     return list(results.values())

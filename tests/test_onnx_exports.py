@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch_networks
 import torchvision_networks
+from graphs import by_json
 from tolerances import LOGITS
 
 import pycnn
@@ -62,6 +63,7 @@ def test_torchvision(name: str, dynamo: bool, free_batch: bool, tmp_path: Path, 
     model = pycnn.load(path)
     for batch in (1, 3):
         assert_same(model, net, rng.standard_normal((batch, 3, edge, edge), np.float32))
+    assert by_json(model.graph) == model.graph
     ops = [node.op for node in model.graph.nodes]
     assert ("lrn" in ops) == (name == "alexnet_lrn")
     assert "permute" not in ops or name in ("shufflenet", "others")
@@ -74,6 +76,7 @@ def check_registered(name: str, dynamo: bool, folder: Path, rng: Rng) -> None:
     path = folder / "model.onnx"
     export(net, torch.zeros(1, *shape), path, dynamo, free_batch=False)
     model = pycnn.load(path)
+    assert by_json(model.graph) == model.graph
     assert_same(model, net, rng.standard_normal((2, *shape), np.float32))
 
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
 from alive import randomise
-from torch_networks import Add, Concat, FlatLinear, GlobalAveragePool, Net, build, weights
+from torch_layers import Add, Concat, FlatLinear, GlobalAveragePool, Net
+from torch_networks import build, weights
 
 __all__ = [
     "Add",

@@ -36,7 +36,7 @@ struct TensorView {
 
 // For kernels: always inlined, so that no out-of-line copy compiled for a wider instruction set can
 // be linked into the baseline path.
-[[gnu::always_inline]] inline int64_t divide_round_up(int64_t a, int64_t b) {
+[[gnu::always_inline]] constexpr int64_t divide_round_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 [[gnu::always_inline]] inline int64_t channel_blocks(const TensorView& t) {

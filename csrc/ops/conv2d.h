@@ -87,6 +87,9 @@ struct PackedConv2d {
 };
 using PackedConv2dPtr = std::shared_ptr<const PackedConv2d>;
 
+// A block of tiles at most: its V stays in L2 where the channels are few.
+inline constexpr int64_t kWinogradTilesPerBlock = 28;
+
 // How Winograd's tiles of a batch are cut into blocks, and where the workspace's parts lie.
 struct WinogradBlocks {
     int64_t tiles = 0, count = 0;        // tiles of the batch, blocks of them

@@ -32,8 +32,8 @@ def convert(
 ) -> None:
     """Write weights, and where the format has it the network, in another format.
 
-    Weights of a registered variant get our names and the variant's passport. Of other files only
-    the tensors are kept, by their own names, and a network where OUT can hold it.
+    Weights of a registered variant get our names and the variant's passport; a network of a file
+    is kept with its weights. Of tensors that belong to no network their own names are kept.
     """
     from pycnn.conversion import convert as convert_file
 

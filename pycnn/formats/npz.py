@@ -1,6 +1,7 @@
 """NumPy's .npz: a zip of .npy arrays. Pickled objects are refused.
 
-What the file says of itself is JSON in the zip's comment, which other readers pass over.
+What the file says of itself is JSON in the zip's comment, which other readers pass over;
+compressed by zlib where it is too long for one.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError),
     *(NotImplementedError, RuntimeError, MemoryError),
 )
+
+_LONGEST_METADATA = 32 << 20  # once it is decompressed
 
 
 class NpzFile(TensorFile):
@@ -79,8 +82,10 @@ class NpzFile(TensorFile):
 def _metadata(comment: bytes) -> dict[str, str]:
     """Ours; a comment of somebody else's says nothing."""
     try:
+        if not comment.startswith(b"{"):
+            comment = zlib.decompressobj().decompress(comment, _LONGEST_METADATA)
         found = json.loads(comment)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, zlib.error):
         return {}
     if not isinstance(found, dict):
         return {}
@@ -90,6 +95,8 @@ def _metadata(comment: bytes) -> dict[str, str]:
 def write(path: Path, content: Content) -> None:
     """Write float32 tensors, uncompressed as numpy.savez does, and the metadata."""
     comment = json.dumps(dict(content.metadata)).encode()
+    if len(comment) > zipfile.ZIP_MAX_COMMENT:
+        comment = zlib.compress(comment, 9)
     if len(comment) > zipfile.ZIP_MAX_COMMENT:
         raise UnsupportedError(
             f"{path}: {len(comment):,} bytes of metadata; an npz file takes "

@@ -133,8 +133,8 @@ def _refuse_missing(path: Path, graph: Any) -> None:
 def _input(converter: Converter, value: Any) -> Tensor:
     where = f"{converter.path}: input '{value.name}'"
     tensor_type = value.type.tensor_type
-    if not tensor_type.HasField("shape") or not 2 <= len(tensor_type.shape.dim) <= 4:
-        raise UnsupportedError(f"{where}: expected a shape of 2 to 4 dimensions")
+    if not tensor_type.HasField("shape") or not 1 <= len(tensor_type.shape.dim) <= 5:
+        raise UnsupportedError(f"{where}: expected a shape of 1 to 5 dimensions")
     if tensor_type.elem_type != 1:
         raise UnsupportedError(f"{where}: expected float32, got type {tensor_type.elem_type}")
     batch, *dims = tensor_type.shape.dim
@@ -144,7 +144,7 @@ def _input(converter: Converter, value: Any) -> Tensor:
         if free and (axis == 1 or len(dims) != 3):
             raise UnsupportedError(f"{where}: axis {axis} must have a size")
         sizes.append(_FREE_EDGE if free else dim.dim_value)
-    if min(sizes) < 1:
+    if min(sizes, default=1) < 1:
         raise ModelFormatError(f"{where} has the impossible shape {sizes}")
     converter.note_batch(batch.dim_value if batch.HasField("dim_value") else None)
     return converter.input(value.name, tuple(sizes), any(not d.HasField("dim_value") for d in dims))

@@ -22,9 +22,11 @@ def _broadcast(a: Dims, b: Dims) -> Dims:
     pairs = list(zip(a, b, strict=True))
     if any(left != right and 1 not in (left, right) for left, right in pairs):
         raise ModelFormatError(f"operands of the shapes {a} and {b}")
-    if a != b and len(a) > 3:
+    dims = tuple(max(left, right) for left, right in pairs)
+    # Here the axes beyond the second are one.
+    if any(math.prod(operand[2:]) not in (1, math.prod(dims[2:])) for operand in (a, b)):
         raise UnsupportedError(f"broadcasts {a} and {b}, more than three dimensions")
-    return tuple(max(left, right) for left, right in pairs)
+    return dims
 
 
 def _constant_dims(x: Tensor, constant: Constant) -> Dims:
@@ -174,6 +176,7 @@ def clip(n: OnnxNode) -> Sequence[Value]:
             bounds[name] = number
         else:
             bounds[name] = n.number(attribute, bounds[name])
+    bounds["low"] = min(bounds.values())  # the upper bound has the last word
     return [n.make(n.converter.graph.clip, n.tensor(), **bounds)]
 
 

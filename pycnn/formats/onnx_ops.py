@@ -63,10 +63,10 @@ def _softmax(name: str) -> Callable[[OnnxNode], Made]:
         if n.opset >= 13:
             return [_along_channels(n, x, n.axis(n.integer("axis", -1), x), method)]
         # Before, over all that follows the axis, as one.
-        if n.axis(n.integer("axis", 1), x) != 1:
-            raise UnsupportedError("is over the last axes only, as one, which pycnn lacks")
-        flat = n.reshape(x, (math.prod(x.dims),), last=False)
-        return [n.reshape(n.make(method, flat), x.dims, last=False)]
+        axis = n.axis(n.integer("axis", 1), x)
+        joined = (*x.dims[: axis - 1], math.prod(x.dims[axis - 1 :]))
+        flat = n.reshape(x, joined, last=False)
+        return [n.reshape(_along_channels(n, flat, axis, method), x.dims, last=False)]
 
     return made
 
@@ -333,13 +333,22 @@ def _pad(n: OnnxNode) -> Made:
 
 def _reduce_mean(n: OnnxNode) -> Made:
     x = n.tensor()
-    axes = [n.axis(axis, x) for axis in n.setting("axes", 1)]
-    spatial = list(range(2, len(x.dims) + 1))
-    if sorted(axes) != spatial:
-        raise UnsupportedError(f"averages over axes {axes}; only over all of {spatial}")
-    dims = (x.dims[0], *[1] * len(spatial))
-    made = n.make(n.converter.graph.global_avg_pool, x, dims=dims)
-    return [made if n.integer("keepdims", 1) else n.reshape(made, dims[:1], last=False)]
+    axes = {n.axis(axis, x) for axis in n.setting("axes", 1)}
+    spatial = set(range(2, len(x.dims) + 1))
+    if not axes or not axes <= spatial:
+        raise UnsupportedError(f"averages over axes {sorted(axes)}; only over some of {spatial}")
+    dims = tuple(1 if axis in axes else size for axis, size in enumerate(x.dims, 1))
+    graph = n.converter.graph
+    if axes == spatial:
+        made = n.make(graph.global_avg_pool, x, dims=dims)
+    elif n.converter.free_size:
+        raise UnsupportedError("averages over one side of an image that the model leaves free")
+    else:
+        n.rank(x, 4)
+        window = tuple(size if i in axes else 1 for i, size in enumerate(x.dims[1:], 2))
+        made = n.make(graph.avg_pool2d, x, window, (1, 1), dims=dims)
+    kept = tuple(size for axis, size in enumerate(x.dims, 1) if axis not in axes)
+    return [made if n.integer("keepdims", 1) else n.reshape(made, kept, last=False)]
 
 
 # The same value ---------------------------------------------------------------------------------

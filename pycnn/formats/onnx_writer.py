@@ -14,9 +14,9 @@ from pycnn.compile import vectors
 from pycnn.errors import UnsupportedError
 from pycnn.formats.onnx_schema import messages
 from pycnn.formats.protobuf import varint
-from pycnn.formats.writing import Content, replacing
+from pycnn.formats.writing import GRAPH_KEY, Content, replacing
 from pycnn.graph import Graph, Node
-from pycnn.opset import _dense_weight as dense_weight
+from pycnn.opset import dense_weight
 
 Array = npt.NDArray[Any]
 
@@ -43,7 +43,8 @@ def write(path: Path, content: Content) -> None:
     model = messages()["ModelProto"](ir_version=_IR_VERSION, producer_name="pycnn")
     model.opset_import.add(domain="", version=_OPSET)
     for key, value in content.metadata.items():
-        model.metadata_props.add(key=key, value=value)
+        if key != GRAPH_KEY:
+            model.metadata_props.add(key=key, value=value)
     head, description = model.SerializeToString(), writer.graph.SerializeToString()
     tensors = [_tensor_head(name, shape, dtype) for name, shape, dtype in writer.tensors]
     total = len(description) + sum(len(start) + nbytes for start, nbytes in tensors)
@@ -372,16 +373,15 @@ def _permute(w: _Writer, node: Node) -> None:
 
 
 def _rbf(w: _Writer, node: Node) -> None:
-    """-sum_j (x[n, 1, j] - weight[k, j])^2."""
+    """-J mean_j (x[n, 1, j] - weight[k, j])^2: a mean over space is what readers of images know."""
     name = node.name
-    axes = [w.constant(f"{name}/axis{i}", [i]) for i in (1, 2)]
+    shape = w.source.param_shapes(node)["weight"]
     x = w.vector(node, node.inputs[0])
-    x = w.add("Unsqueeze", [x, axes[0]], w.unique(f"{name}/row"))
-    weight = w.param(node.params["weight"], w.source.param_shapes(node)["weight"])
-    x = w.add("Sub", [x, weight], w.unique(f"{name}/difference"))
+    x = w.add("Unsqueeze", [x, w.constant(f"{name}/axis", [1])], w.unique(f"{name}/row"))
+    x = w.add("Sub", [x, w.param(node.params["weight"], shape)], w.unique(f"{name}/difference"))
     x = w.add("Mul", [x, x], w.unique(f"{name}/square"))
-    x = w.add("ReduceSum", [x, axes[1]], w.unique(f"{name}/sum"), keepdims=0)
-    w.add("Neg", [x], name)
+    x = w.add("ReduceMean", [x], w.unique(f"{name}/mean"), axes=[2], keepdims=0)
+    w.add("Mul", [x, w.constant(f"{name}/count", -float(shape[1]))], name)
 
 
 _OPS: Mapping[str, Op] = {

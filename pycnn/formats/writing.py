@@ -14,7 +14,10 @@ import numpy.typing as npt
 
 from pycnn.graph import Graph
 
-__all__ = ["Content", "replacing"]
+__all__ = ["GRAPH_KEY", "Content", "replacing"]
+
+#: Under which the metadata describe the network: not needed in a file that has it in its own way.
+GRAPH_KEY = "pycnn.graph"
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,13 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from typing import Any
 
 from pycnn.graph import Graph
 from pycnn.models import published
 from pycnn.models.registry import register
 from pycnn.models.variant import Variant
+from pycnn.vision import Preprocessing
 from pycnn.vision.presets import CIFAR10_AKAMASTER, TORCHVISION, TORCHVISION_V2, VGG_CAFFE
 
 __all__ = ["build_cifar", "build_imagenet"]
@@ -248,93 +250,85 @@ PUBLISHED_CIFAR = {
     110: published.akamaster("resnet110-1d1ed7c2.th", 93.68),
 }
 
-for _depth in IMAGENET_BLOCKS:
+
+def _register_imagenet(
+    name: str, source: str, title: str, preprocessing: Preprocessing, **more: Any
+) -> None:
     register(
         Variant(
-            name=f"resnet{_depth}",
-            source="torchvision",
-            title=f"ResNet-{_depth}",
-            paper=PAPER,
-            build=build_imagenet,
-            options={"depth": _depth},
-            choices={"stride_on": ("3x3", "1x1")} if _depth in BOTTLENECK_DEPTHS else {},
-            preprocessing=TORCHVISION,
+            *(name, source, title, PAPER, build_imagenet),
+            preprocessing=preprocessing,
             labels="imagenet",
-            licence="BSD-3-Clause",
-            published=PUBLISHED[_depth],
-            rename=partial(_rename, depth=_depth),
+            **more,
         )
+    )
+
+
+def _register_cifar(name: str, source: str, title: str, **more: Any) -> None:
+    register(
+        Variant(
+            *(name, source, f"{title}, CIFAR-10", PAPER, build_cifar),
+            preprocessing=CIFAR10_AKAMASTER,
+            labels="cifar10",
+            **more,
+        )
+    )
+
+
+for _depth in IMAGENET_BLOCKS:
+    _register_imagenet(
+        f"resnet{_depth}",
+        "torchvision",
+        f"ResNet-{_depth}",
+        TORCHVISION,
+        options={"depth": _depth},
+        choices={"stride_on": ("3x3", "1x1")} if _depth in BOTTLENECK_DEPTHS else {},
+        licence="BSD-3-Clause",
+        published=PUBLISHED[_depth],
+        rename=partial(_rename, depth=_depth),
     )
 for _depth in BOTTLENECK_DEPTHS:
-    register(
-        Variant(
-            name=f"resnet{_depth}",
-            source="torchvision_v2",
-            title=f"ResNet-{_depth}, trained longer",
-            paper=PAPER,
-            build=build_imagenet,
-            options={"depth": _depth},
-            preprocessing=TORCHVISION_V2,
-            labels="imagenet",
-            licence="BSD-3-Clause",
-            published=PUBLISHED_V2[_depth],
-            rename=partial(_rename, depth=_depth),
-        )
+    _register_imagenet(
+        f"resnet{_depth}",
+        "torchvision_v2",
+        f"ResNet-{_depth}, trained longer",
+        TORCHVISION_V2,
+        options={"depth": _depth},
+        licence="BSD-3-Clause",
+        published=PUBLISHED_V2[_depth],
+        rename=partial(_rename, depth=_depth),
     )
-    register(
-        Variant(
-            name=f"resnet{_depth}",
-            source="msra",
-            title=f"ResNet-{_depth}, the authors'",
-            paper=PAPER,
-            build=build_imagenet,
-            options={"depth": _depth, "stride_on": "1x1", "caffe": True},
-            preprocessing=VGG_CAFFE,
-            labels="imagenet",
-            licence=None,
-            published=PUBLISHED_MSRA[_depth],
-            rename=_rename_msra,
-        )
+    _register_imagenet(
+        f"resnet{_depth}",
+        "msra",
+        f"ResNet-{_depth}, the authors'",
+        VGG_CAFFE,
+        options={"depth": _depth, "stride_on": "1x1", "caffe": True},
+        published=PUBLISHED_MSRA[_depth],
+        rename=_rename_msra,
     )
 for _depth in (18, 34):
-    register(
-        Variant(
-            name=f"plain{_depth}",
-            source="paper",
-            title=f"Plain-{_depth}",
-            paper=PAPER,
-            build=build_imagenet,
-            options={"depth": _depth, "residual": False},
-            preprocessing=TORCHVISION,
-            labels="imagenet",
-        )
+    _register_imagenet(
+        f"plain{_depth}",
+        "paper",
+        f"Plain-{_depth}",
+        TORCHVISION,
+        options={"depth": _depth, "residual": False},
     )
 for _depth in CIFAR_DEPTHS:
-    register(
-        Variant(
-            name=f"resnet{_depth}",
-            source="akamaster",
-            title=f"ResNet-{_depth}, CIFAR-10",
-            paper=PAPER,
-            build=build_cifar,
-            options={"depth": _depth},
-            preprocessing=CIFAR10_AKAMASTER,
-            labels="cifar10",
-            licence="BSD-2-Clause",
-            published=PUBLISHED_CIFAR[_depth],
-            rename=partial(_rename, depth=_depth),
-        )
+    _register_cifar(
+        f"resnet{_depth}",
+        "akamaster",
+        f"ResNet-{_depth}",
+        options={"depth": _depth},
+        licence="BSD-2-Clause",
+        published=PUBLISHED_CIFAR[_depth],
+        rename=partial(_rename, depth=_depth),
     )
 for _depth in CIFAR_DEPTHS:
-    register(
-        Variant(
-            name=f"plain{_depth}",
-            source="paper",
-            title=f"Plain-{_depth}, CIFAR-10",
-            paper=PAPER,
-            build=build_cifar,
-            options={"depth": _depth, "residual": False},
-            preprocessing=CIFAR10_AKAMASTER,
-            labels="cifar10",
-        )
+    _register_cifar(
+        f"plain{_depth}",
+        "paper",
+        f"Plain-{_depth}",
+        options={"depth": _depth, "residual": False},
     )

@@ -24,6 +24,30 @@ constexpr int kDenseMr = kNr == 4 ? 48 / (NR == 1 ? 3 : 2 * NR) : kMr;
 
 const float kZero = 0.0f;
 
+constexpr int64_t kMaxWeightPrefetch = 512 * 1024 / 4;  // elements: half of an L2 cache
+
+// Fetches the weights of the next unit_blocks blocks of output channels while these still go
+// through the pixels: their first use would wait for the memory.
+class WeightPrefetch {
+public:
+    PYCNN_INLINE WeightPrefetch() = default;
+    // Lines [first, last) over `steps` calls of advance().
+    PYCNN_INLINE WeightPrefetch(const float* first, const float* last, int64_t steps)
+        : next_(first),
+          last_(last),
+          lines_(divide_round_up(divide_round_up(last - first, kChannelBlock), steps)) {}
+
+    PYCNN_INLINE void advance() {
+        for (int64_t i = 0; i < lines_ && next_ < last_; ++i, next_ += kChannelBlock) {
+            __builtin_prefetch(next_, 0, 2);
+        }
+    }
+
+private:
+    const float *next_ = nullptr, *last_ = nullptr;
+    int64_t lines_ = 0;
+};
+
 // A tile of output pixels [first, first + MR) of one image, blocks [block, block + NR).
 template <int MR, int NR>
 struct Tile {
@@ -55,8 +79,9 @@ struct Tile {
     }
 
     // All channels of one filter tap at MR pixels inside the image.
-    PYCNN_INLINE void tap(const float* const (&pixel)[MR], const TensorView& x, int64_t channels,
-                          const float* w, int64_t w_stride) {
+    PYCNN_INLINE void tap(const float* const (&pixel)[MR], const TensorView& x, int64_t next_pixel,
+                          int64_t channels, const float* w, int64_t w_stride,
+                          WeightPrefetch& next_weights) {
         const int64_t channel_stride = x.channel_stride;
         const float* p[MR];
         PYCNN_UNROLL for (int i = 0; i < MR; ++i) p[i] = pixel[i];
@@ -65,7 +90,11 @@ struct Tile {
             for (int64_t c = 0; c < n; ++c, w += kChannelBlock) {
                 multiply_add(w, w_stride, [&](int i) { return p[i][c * channel_stride]; });
             }
-            PYCNN_UNROLL for (int i = 0; i < MR; ++i) p[i] += x.block_stride;
+            next_weights.advance();
+            PYCNN_UNROLL for (int i = 0; i < MR; ++i) {
+                __builtin_prefetch(p[i] + next_pixel);
+                p[i] += x.block_stride;
+            }
         }
     }
 
@@ -73,8 +102,9 @@ struct Tile {
     // are fetched meanwhile: the strides of a blocked layout are too many for the machine's own
     // foresight.
     PYCNN_INLINE void dense_tap(const float* p, const TensorView& x, int64_t channels,
-                                const float* w, int64_t w_stride) {
+                                const float* w, int64_t w_stride, WeightPrefetch& next_weights) {
         for (int64_t c0 = 0; c0 < channels; c0 += kChannelBlock, p += x.block_stride) {
+            next_weights.advance();
             PYCNN_UNROLL for (int i = 0; i < MR; ++i) {
                 __builtin_prefetch(p + (MR + i) * kChannelBlock);
             }
@@ -154,19 +184,20 @@ enum class Addresses {
 };
 
 template <int MR, int NR, Addresses kAddresses>
-void tile_kernel(const ops::Conv2dArgs& a, int64_t n, int64_t block, const float* x,
-                 int64_t first) {
+void tile_kernel(const ops::Conv2dArgs& a, int64_t n, int64_t block, const float* x, int64_t first,
+                 WeightPrefetch& next_weights) {
     const int64_t w_stride = a.filter_h * a.filter_w * a.group_channels * kChannelBlock;
     const float* w = a.weights + block * w_stride;
     const float* pixel[MR];
+    const int64_t next_pixel = MR * a.params.stride[1] * a.x.pixel_stride;
     Tile<MR, NR> tile;
     tile.start();
     tile.prefetch_output(a, n, block, first);
     if constexpr (kAddresses == Addresses::kDense) {
-        tile.dense_tap(x + first * kChannelBlock, a.x, a.group_channels, w, w_stride);
+        tile.dense_tap(x + first * kChannelBlock, a.x, a.group_channels, w, w_stride, next_weights);
     } else if constexpr (kAddresses == Addresses::kPointwise) {
         PYCNN_UNROLL for (int i = 0; i < MR; ++i) pixel[i] = x + (first + i) * a.x.pixel_stride;
-        tile.tap(pixel, a.x, a.group_channels, w, w_stride);
+        tile.tap(pixel, a.x, next_pixel, a.group_channels, w, w_stride, next_weights);
     } else {
         const ops::Conv2dParams& p = a.params;
         int64_t top[MR], left[MR];
@@ -185,7 +216,7 @@ void tile_kernel(const ops::Conv2dArgs& a, int64_t n, int64_t block, const float
                     inside += in;
                 }
                 if (inside == MR) {
-                    tile.tap(pixel, a.x, a.group_channels, w, w_stride);
+                    tile.tap(pixel, a.x, next_pixel, a.group_channels, w, w_stride, next_weights);
                 } else if (inside > 0) {
                     tile.border_tap(pixel, a.x, a.group_channels, w, w_stride);
                 }
@@ -200,28 +231,29 @@ template <int NR, Addresses kAddresses>
 constexpr int kTileMr = kAddresses == Addresses::kDense ? kDenseMr<NR> : kMr;
 template <int NR, Addresses kAddresses, int MR = kTileMr<NR, kAddresses>>
 PYCNN_INLINE void run_pixels(int64_t count, const ops::Conv2dArgs& a, int64_t n, int64_t block,
-                             const float* x, int64_t first) {
+                             const float* x, int64_t first, WeightPrefetch& next_weights) {
     if constexpr (MR > 0) {
         if (count == MR) {
-            tile_kernel<MR, NR, kAddresses>(a, n, block, x, first);
+            tile_kernel<MR, NR, kAddresses>(a, n, block, x, first, next_weights);
         } else {
-            run_pixels<NR, kAddresses, MR - 1>(count, a, n, block, x, first);
+            run_pixels<NR, kAddresses, MR - 1>(count, a, n, block, x, first, next_weights);
         }
     }
 }
 // Pixels [first, stop) of `blocks` blocks of output channels.
 template <Addresses kAddresses, int NR = kNr>
 PYCNN_INLINE void run_blocks(int64_t blocks, const ops::Conv2dArgs& a, int64_t n, int64_t block,
-                             const float* x, int64_t first, int64_t stop) {
+                             const float* x, int64_t first, int64_t stop,
+                             WeightPrefetch& next_weights) {
     if constexpr (NR > 0) {
         if (blocks == NR) {
-            constexpr int64_t kMost = kTileMr<NR, kAddresses>;
-            for (; first < stop; first += kMost) {
-                const int64_t count = stop - first < kMost ? stop - first : kMost;
-                run_pixels<NR, kAddresses>(count, a, n, block, x, first);
+            int64_t tiles = divide_round_up(stop - first, kTileMr<NR, kAddresses>);
+            for (int64_t count; first < stop; first += count, --tiles) {
+                count = divide_round_up(stop - first, tiles);  // none is much smaller than others
+                run_pixels<NR, kAddresses>(count, a, n, block, x, first, next_weights);
             }
         } else {
-            run_blocks<kAddresses, NR - 1>(blocks, a, n, block, x, first, stop);
+            run_blocks<kAddresses, NR - 1>(blocks, a, n, block, x, first, stop, next_weights);
         }
     }
 }
@@ -231,8 +263,24 @@ void run_units(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
     const int64_t all_blocks = channel_blocks(a.y), pixels = a.y.shape.h * a.y.shape.w;
     const int64_t strips = divide_round_up(pixels, a.unit_pixels);
     const int64_t groups_of_blocks = divide_round_up(all_blocks, a.unit_blocks);
+    const int64_t w_stride = a.filter_h * a.filter_w * a.group_channels * kChannelBlock;
+    const int64_t panel_units = strips * a.x.shape.n;  // units of the same weights
+    // Those of few pixels pass too fast, and large ones would push these out of L2.
+    const bool fetch_weights =
+        a.weights_outer && pixels >= 4 * kMr && a.unit_blocks * w_stride <= kMaxWeightPrefetch;
+    WeightPrefetch next_weights;
     for (int64_t unit = begin; unit < end; ++unit) {
         int64_t n, strip, block;
+        const int64_t left = panel_units - unit % panel_units;
+        if (fetch_weights && (unit == begin || left == panel_units) && unit + left < end) {
+            const int64_t next = (unit + left) / panel_units * a.unit_blocks;
+            const int64_t blocks =
+                a.unit_blocks < all_blocks - next ? a.unit_blocks : all_blocks - next;
+            const int64_t steps = left * divide_round_up(a.unit_pixels, kMr) * a.filter_h *
+                                  a.filter_w * divide_round_up(a.group_channels, kChannelBlock);
+            next_weights = WeightPrefetch(a.weights + next * w_stride,
+                                          a.weights + (next + blocks) * w_stride, steps);
+        }
         if (a.weights_outer) {
             strip = unit % strips;
             n = unit / strips % a.x.shape.n;
@@ -250,7 +298,7 @@ void run_units(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
                          group * a.group_channels / kChannelBlock * a.x.block_stride;
         const int64_t stop =
             (strip + 1) * a.unit_pixels < pixels ? (strip + 1) * a.unit_pixels : pixels;
-        run_blocks<kAddresses>(blocks, a, n, block, x, strip * a.unit_pixels, stop);
+        run_blocks<kAddresses>(blocks, a, n, block, x, strip * a.unit_pixels, stop, next_weights);
     }
 }
 

@@ -45,6 +45,14 @@ void copy_rows(const ops::Conv2dArgs& a, int64_t n, int64_t first, int64_t count
     }
 }
 
+PYCNN_INLINE void finish(const ops::Conv2dArgs& a, Vec value, const float* bias,
+                         const float* residual, float* y) {
+    value += load(bias);
+    if (residual) value += load(residual);
+    if (a.params.relu) value = relu(value);
+    store(y, value);
+}
+
 // kPixels outputs of one row x kBlocks blocks of channels; x is the tile's first input in the copy.
 template <int kPixels, int kBlocks, int kStride>
 void tile(const ops::Conv2dArgs& a, const float* x, int64_t row_elems, const float* w,
@@ -77,14 +85,54 @@ void tile(const ops::Conv2dArgs& a, const float* x, int64_t row_elems, const flo
         PYCNN_UNROLL for (int i = 0; i < kPixels; ++i) {
             PYCNN_UNROLL for (int v = 0; v < kVecs; ++v) {
                 const int64_t lane = i * kChannelBlock + v * kLanes;
-                Vec value = acc[j][i][v] + load(bias + j * kChannelBlock + v * kLanes);
-                if (residual) value += load(residual + j * a.residual.block_stride + lane);
-                if (a.params.relu) value = relu(value);
-                store(y + j * a.y.block_stride + lane, value);
+                finish(a, acc[j][i][v], bias + j * kChannelBlock + v * kLanes,
+                       residual ? residual + j * a.residual.block_stride + lane : nullptr,
+                       y + j * a.y.block_stride + lane);
             }
         }
     }
 }
+
+#if defined(__AVX512F__)
+// One input channel and at most 8 output channels, as in LeNet-5: a vector holds two pixels, half a
+// row apart, and every broadcast value goes into all outputs that see it.
+constexpr int kPairs = 14, kPairTaps = 5;
+
+bool is_narrow(const ops::Conv2dArgs& a) {
+    return a.params.stride[1] == 1 && a.group_channels == 1 && a.filter_w == kPairTaps &&
+           a.y.shape.c <= kLanes / 2 && a.y.shape.w % 2 == 0 && a.y.shape.w >= 2 * kPairs;
+}
+
+void tile_of_pairs(const ops::Conv2dArgs& a, const float* x, int64_t row_elems, const float* w,
+                   const float* bias, const float* residual, float* y) {
+    constexpr IntVec kFirst = {-1, -1, -1, -1, -1, -1, -1, -1};
+    const int64_t half = a.y.shape.w / 2;
+    Vec acc[kPairs] = {};
+    for (int64_t r = 0; r < a.filter_h; ++r, x += row_elems, w += kPairTaps * kChannelBlock) {
+        Vec weight[kPairTaps];
+        PYCNN_UNROLL for (int s = 0; s < kPairTaps; ++s) {
+            const Vec both = load(w + s * kChannelBlock);
+            weight[s] = __builtin_shufflevector(both, both, 0, 1, 2, 3, 4, 5, 6, 7,  //
+                                                0, 1, 2, 3, 4, 5, 6, 7);
+        }
+        PYCNN_UNROLL for (int column = 0; column < kPairs + kPairTaps - 1; ++column) {
+            const Vec value = kFirst ? broadcast(x[column]) : broadcast(x[column + half]);
+            PYCNN_UNROLL for (int s = 0; s < kPairTaps; ++s) {
+                const int i = column - s;
+                if (i >= 0 && i < kPairs) acc[i] += weight[s] * value;
+            }
+        }
+    }
+    PYCNN_UNROLL for (int i = 0; i < kPairs; ++i) {
+        const Vec first = kFirst ? acc[i] : Vec{};
+        const Vec second = __builtin_shufflevector(acc[i], Vec{}, 8, 9, 10, 11, 12, 13, 14, 15,  //
+                                                   16, 17, 18, 19, 20, 21, 22, 23);
+        const int64_t at = i * kChannelBlock, other = (i + half) * kChannelBlock;
+        finish(a, first, bias, residual ? residual + at : nullptr, y + at);
+        finish(a, second, bias, residual ? residual + other : nullptr, y + other);
+    }
+}
+#endif
 
 // One output row of kBlocks blocks in tiles of kWide pixels. The last tile begins earlier where it
 // would end beyond the row: the pixels that two tiles compute have the same bits in both.
@@ -99,10 +147,26 @@ PYCNN_INLINE void row_of_tiles(const ops::Conv2dArgs& a, const float* x, int64_t
     }
 }
 
+#if defined(__AVX512F__)
+PYCNN_INLINE void row_of_pairs(const ops::Conv2dArgs& a, const float* x, int64_t row_elems,
+                               const float* w, const float* bias, const float* residual, float* y) {
+    const int64_t half = a.y.shape.w / 2;
+    for (int64_t q = 0; q < half; q += kPairs) {
+        const int64_t first = q + kPairs < half ? q : half - kPairs;
+        tile_of_pairs(a, x + first, row_elems, w, bias,
+                      residual ? residual + first * kChannelBlock : nullptr,
+                      y + first * kChannelBlock);
+    }
+}
+#endif
+
 template <int kBlocks, int kStride, class... Args>
 PYCNN_INLINE void row(const ops::Conv2dArgs& a, const Args&... args) {
     constexpr int kWide = kPixels[kBlocks];
     const int64_t width = a.y.shape.w;
+#if defined(__AVX512F__)
+    if (kBlocks == 1 && is_narrow(a)) return row_of_pairs(a, args...);
+#endif
     const auto computed = [&](int64_t wide) { return divide_round_up(width, wide) * wide; };
     if (kWide == 14 && width >= 10 && computed(10) < computed(14)) {
         row_of_tiles<10, kBlocks, kStride>(a, args...);

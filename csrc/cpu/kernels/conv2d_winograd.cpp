@@ -123,65 +123,93 @@ struct Axis {
 };
 
 // Where a tile lies: its first output pixel, and the first pixel of its input, padding included.
-struct Pixel {
-    int64_t n, h, w;
-};
 struct TilePlace {
     int64_t n, p, q, h, w;
-    PYCNN_INLINE Pixel output() const { return {n, p, q}; }
-    PYCNN_INLINE Pixel input() const { return {n, h, w}; }
+};
+// A block of tiles, and how it is cut into strips for the register tile.
+struct TileBlock {
+    int64_t count = 0;
+    TilePlace tile[ops::kWinogradTilesPerBlock];
+    int64_t strips = 0;
+    int64_t strip_begin[divide_round_up(ops::kWinogradTilesPerBlock, kMaxRows) + 1];
 };
 
+// A block behind the last is empty.
 template <class A>
-PYCNN_INLINE TilePlace place_of(const ops::Conv2dArgs& a, int64_t tile) {
+void find_tiles(const ops::Conv2dArgs& a, int64_t block, TileBlock& tiles) {
+    const ops::WinogradBlocks& cut = a.winograd;
     const int64_t across = divide_round_up(a.y.shape.w, A::kOutput);
     const int64_t down = divide_round_up(a.y.shape.h, A::kOutput);
-    const int64_t p = tile / across % down * A::kOutput, q = tile % across * A::kOutput;
-    return {tile / across / down, p, q, p * A::kStride - a.params.padding[0],
-            q * A::kStride - a.params.padding[2]};
+    const int64_t first = cut.tiles * block / cut.count;
+    tiles.count = block < cut.count ? cut.tiles * (block + 1) / cut.count - first : 0;
+    tiles.strips = divide_round_up(tiles.count, kMaxRows);
+    for (int64_t i = 0; i <= tiles.strips; ++i) {
+        tiles.strip_begin[i] = i == 0 ? 0 : tiles.count * i / tiles.strips;
+    }
+    int64_t column = first % across, row = first / across % down, n = first / across / down;
+    for (int64_t i = 0; i < tiles.count; ++i) {
+        const int64_t p = row * A::kOutput, q = column * A::kOutput;
+        tiles.tile[i] = {n, p, q, p * A::kStride - a.params.padding[0],
+                         q * A::kStride - a.params.padding[2]};
+        if (++column == across) {
+            column = 0;
+            if (++row == down) {
+                row = 0;
+                ++n;
+            }
+        }
+    }
 }
 
 // Fetches the pixels of tiles into a cache ahead of their use, a few rows of a tile at a time, from
 // within the matrix products, whose own loads leave the memory idle. Rows are numbered by block of
 // channels, tile and row of the tile.
-enum class Fetch { kToL1, kToL2, kToWrite };
+enum class Fetch { kInputToL1, kInputToL2, kOutputToWrite };
 template <int kRows, int kColumns, Fetch kFetch>
 class RowPrefetch {
 public:
     PYCNN_INLINE RowPrefetch(const TensorView& t, const float* planes, int64_t blocks,
-                             int64_t tiles)
-        : t_(&t), planes_(planes), tiles_(tiles), rows_(blocks * tiles * kRows) {}
+                             const TileBlock& tiles, int64_t steps)
+        : t_(&t),
+          planes_(planes),
+          tiles_(&tiles),
+          rows_(blocks * tiles.count * kRows),
+          rows_per_step_(((rows_ << kFraction) + steps - 1) / steps) {}
 
-    // Goes on to the share (step + 1) / steps of all rows; `at(tile)` is the first pixel of a tile.
-    template <class At>
-    PYCNN_INLINE void advance(int64_t step, int64_t steps, At at) {
-        const int64_t share = step < steps ? rows_ * (step + 1) / steps : rows_;
+    // Fetches one step's share of all rows.
+    PYCNN_INLINE void advance() {
+        due_ += rows_per_step_;
+        int64_t share = due_ >> kFraction;
+        if (share > rows_) share = rows_;
         for (; done_ < share; ++done_) {
-            const Pixel first = at(tile_);
-            const int64_t h = first.h + row_;
+            const TilePlace& tile = tiles_->tile[tile_];
+            const int64_t h = (kWrite ? tile.p : tile.h) + row_;
             if (h >= 0 && h < t_->shape.h) {
-                const float* line = planes_ + block_ * t_->block_stride +
-                                    first.n * t_->image_stride + h * t_->row_stride +
-                                    first.w * kChannelBlock;
+                const float* line = planes_ + tile.n * t_->image_stride + h * t_->row_stride +
+                                    (kWrite ? tile.q : tile.w) * kChannelBlock;
                 PYCNN_UNROLL for (int j = 0; j < kColumns; ++j) {
-                    __builtin_prefetch(line + j * kChannelBlock, kFetch == Fetch::kToWrite,
-                                       kFetch == Fetch::kToL2 ? 2 : 3);
+                    __builtin_prefetch(line + j * kChannelBlock, kWrite,
+                                       kFetch == Fetch::kInputToL2 ? 2 : 3);
                 }
             }
             if (++row_ == kRows) {
                 row_ = 0;
-                if (++tile_ == tiles_) {
+                if (++tile_ == tiles_->count) {
                     tile_ = 0;
-                    ++block_;
+                    planes_ += t_->block_stride;
                 }
             }
         }
     }
 
 private:
+    static constexpr int kFraction = 16;
+    static constexpr bool kWrite = kFetch == Fetch::kOutputToWrite;
     const TensorView* t_;
     const float* planes_;
-    int64_t tiles_, rows_, done_ = 0, block_ = 0, tile_ = 0, row_ = 0;
+    const TileBlock* tiles_;
+    int64_t rows_, rows_per_step_, due_ = 0;  // the last two in units of 2^-kFraction
+    int64_t done_ = 0, tile_ = 0, row_ = 0;
 };
 
 // One block of channels of one tile, V = B^T d B. Rows of d are row_stride apart.
@@ -233,30 +261,29 @@ void transform_input_by_copy(const TensorView& x, const float* plane, int64_t ch
     transform_input<A>(copy, kIn * kChannelBlock, v, v_stride);
 }
 
-// Tiles [first, first + count) of all channels of a group.
+// All channels of a group of the tiles of a block.
 template <class A>
-void transform_inputs(const ops::Conv2dArgs& a, int64_t group, int64_t first, int64_t count,
-                      float* v, int64_t v_stride) {
+void transform_inputs(const ops::Conv2dArgs& a, int64_t group, const TileBlock& tiles, float* v) {
     const TensorView& x = a.x;
-    const int64_t blocks = divide_round_up(a.group_channels, kChannelBlock);
-    const auto input_at = [&](int64_t tile) { return place_of<A>(a, first + tile).input(); };
-    RowPrefetch<A::kInput, A::kInput, Fetch::kToL1> prefetch(
-        x, x.data + group * blocks * x.block_stride, blocks, count);
+    const int64_t blocks = divide_round_up(a.group_channels, kChannelBlock), count = tiles.count;
+    RowPrefetch<A::kInput, A::kInput, Fetch::kInputToL1> prefetch(
+        x, x.data + group * blocks * x.block_stride, blocks, tiles, blocks * count);
+    prefetch.advance();  // one tile ahead of the loop
     for (int64_t block = 0; block < blocks; ++block) {
         const float* planes = x.data + (group * blocks + block) * x.block_stride;
         for (int64_t tile = 0; tile < count; ++tile) {
-            const TilePlace place = place_of<A>(a, first + tile);
-            prefetch.advance(block * count + tile + 1, blocks * count, input_at);
+            const TilePlace& place = tiles.tile[tile];
+            prefetch.advance();
             const float* plane = planes + place.n * x.image_stride;
             float* to = v + (block * count + tile) * kChannelBlock;
             if (x.layout == Layout::kNchw16c && place.h >= 0 && place.w >= 0 &&
                 place.h + A::kInput <= x.shape.h && place.w + A::kInput <= x.shape.w) {
                 transform_input<A>(plane + place.h * x.row_stride + place.w * kChannelBlock,
-                                   x.row_stride, to, v_stride);
+                                   x.row_stride, to, a.winograd.v_stride);
             } else {
                 const int64_t left = a.group_channels - block * kChannelBlock;
                 transform_input_by_copy<A>(x, plane, left < kChannelBlock ? left : kChannelBlock,
-                                           place, to, v_stride);
+                                           place, to, a.winograd.v_stride);
             }
         }
     }
@@ -358,60 +385,46 @@ void run(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
     constexpr int64_t kPoints = A::kProducts * A::kProducts;
     const ops::WinogradBlocks& cut = a.winograd;
     const int64_t channels = a.group_channels, out_blocks = cut.group_out_blocks;
+    const int64_t in_blocks = divide_round_up(channels, kChannelBlock);
     float* v = a.workspace;
     float* m = v + kPoints * cut.v_stride;
-    int64_t transformed = -1;
-    const int64_t in_blocks = divide_round_up(a.group_channels, kChannelBlock);
-    using InputPrefetch = RowPrefetch<A::kInput, A::kInput, Fetch::kToL2>;
-    InputPrefetch inputs(a.x, nullptr, 0, 0);
-    int64_t input_step = 0, input_steps = 1;
+    TileBlock tiles, next_tiles;
+    using InputPrefetch = RowPrefetch<A::kInput, A::kInput, Fetch::kInputToL2>;
+    InputPrefetch next_inputs(a.x, nullptr, 0, next_tiles, 1);
     for (int64_t unit = begin; unit < end; ++unit) {
         const int64_t tile_block = unit / out_blocks % cut.count;
         const int64_t group = unit / out_blocks / cut.count;
         const int64_t out_block = group * out_blocks + unit % out_blocks;
-        const int64_t first = cut.tiles * tile_block / cut.count;
-        const int64_t count = cut.tiles * (tile_block + 1) / cut.count - first;
-        if (unit / out_blocks != transformed) {
-            transform_inputs<A>(a, group, first, count, v, cut.v_stride);
-            transformed = unit / out_blocks;
-        }
-        const auto output_at = [&](int64_t tile) { return place_of<A>(a, first + tile).output(); };
-        const auto next_input_at = [&](int64_t tile) {
-            return place_of<A>(a, first + count + tile).input();
-        };
-        RowPrefetch<A::kOutput, A::kOutput, Fetch::kToWrite> outputs(
-            a.y, a.y.data + out_block * a.y.block_stride, 1, count);
         if (unit % out_blocks == 0 || unit == begin) {
+            find_tiles<A>(a, tile_block, tiles);
+            transform_inputs<A>(a, group, tiles, v);
             // Those of this thread's next block of tiles, over all of this one's output channels.
             const int64_t left = out_blocks - unit % out_blocks;
-            const bool goes_on = end - unit > left && (tile_block + 1) < cut.count;
-            const int64_t next = cut.tiles * (tile_block + 2) / cut.count - first - count;
-            inputs = InputPrefetch(a.x, a.x.data + group * in_blocks * a.x.block_stride, in_blocks,
-                                   goes_on ? next : 0);
-            input_steps = left * kPoints;
-            input_step = 0;
+            find_tiles<A>(a, end - unit > left ? tile_block + 1 : cut.count, next_tiles);
+            next_inputs = InputPrefetch(a.x, a.x.data + group * in_blocks * a.x.block_stride,
+                                        in_blocks, next_tiles, left * kPoints);
         }
+        RowPrefetch<A::kOutput, A::kOutput, Fetch::kOutputToWrite> outputs(
+            a.y, a.y.data + out_block * a.y.block_stride, 1, tiles, kPoints);
         const float* w = a.weights + out_block * kPoints * channels * kChannelBlock;
-        const int64_t strips = divide_round_up(count, kMaxRows);
         for (int64_t point = 0; point < kPoints; ++point, w += channels * kChannelBlock) {
-            outputs.advance(point, kPoints, output_at);
-            inputs.advance(input_step++, input_steps, next_input_at);
-            for (int64_t strip = 0; strip < strips; ++strip) {
-                const int64_t row = count * strip / strips;
-                const int64_t rows = count * (strip + 1) / strips - row;
-                kMultiply.of_rows[rows - 1](v + point * cut.v_stride + row * kChannelBlock,
-                                            count * kChannelBlock, w, channels,
-                                            m + point * cut.m_stride + row * kChannelBlock);
+            outputs.advance();
+            next_inputs.advance();
+            for (int64_t strip = 0; strip < tiles.strips; ++strip) {
+                const int64_t row = tiles.strip_begin[strip];
+                kMultiply.of_rows[tiles.strip_begin[strip + 1] - row - 1](
+                    v + point * cut.v_stride + row * kChannelBlock, tiles.count * kChannelBlock, w,
+                    channels, m + point * cut.m_stride + row * kChannelBlock);
             }
         }
         const float* bias = a.bias + out_block * kChannelBlock;
-        for (int64_t tile = 0; tile < count; ++tile) {
-            const TilePlace place = place_of<A>(a, first + tile);
+        for (int64_t i = 0; i < tiles.count; ++i) {
+            const TilePlace& place = tiles.tile[i];
             const auto at = [&](const TensorView& t) {
                 return t.data + place.n * t.image_stride + out_block * t.block_stride +
                        place.p * t.row_stride + place.q * kChannelBlock;
             };
-            transform_output<A>(a, m + tile * kChannelBlock, cut.m_stride, bias,
+            transform_output<A>(a, m + i * kChannelBlock, cut.m_stride, bias,
                                 a.residual.data ? at(a.residual) : nullptr, at(a.y),
                                 a.y.shape.h - place.p, a.y.shape.w - place.q);
         }
