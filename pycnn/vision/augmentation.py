@@ -56,6 +56,7 @@ class Augmentation:
 
     Examples
     --------
+    >>> from pycnn.vision import Mirror, RandomCrop
     >>> Augmentation([RandomCrop(32, padding=4), Mirror()]).steps
     (RandomCrop(size=32, padding=4), Mirror(p=0.5))
     """

@@ -409,7 +409,7 @@ class PcaColor(Step):
             raise ImageError(
                 f"expected uint8 images (N, H, W, 3), got {images.dtype} {images.shape}"
             )
-        # Sums of whole numbers: no array of all pixels as floats.
+        # Piece by piece: there is never an array of all pixels as floats.
         pixels = images.reshape(-1, 3)
         total, products = np.zeros(3), np.zeros((3, 3))
         for start in range(0, len(pixels), 1 << 16):
