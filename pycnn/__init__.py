@@ -7,6 +7,7 @@
 from pycnn._core import __version__, active_isa, available_isas
 from pycnn.ensemble import Ensemble
 from pycnn.errors import (
+    DataError,
     DeviceError,
     ImageError,
     InputWarning,
@@ -14,16 +15,18 @@ from pycnn.errors import (
     OfflineError,
     PycnnError,
     ShapeError,
+    StoreError,
     UnknownNameError,
     UnsupportedError,
     WeightsError,
 )
 from pycnn.graph import Graph
-from pycnn.loading import load
+from pycnn.loading import from_torch, load
 from pycnn.model import Model, Prediction
 from pycnn.models import variants
 
 __all__ = [
+    "DataError",
     "DeviceError",
     "Ensemble",
     "Graph",
@@ -35,12 +38,14 @@ __all__ = [
     "Prediction",
     "PycnnError",
     "ShapeError",
+    "StoreError",
     "UnknownNameError",
     "UnsupportedError",
     "WeightsError",
     "__version__",
     "active_isa",
     "available_isas",
+    "from_torch",
     "load",
     "variants",
 ]

@@ -8,6 +8,7 @@ interpolation, is Python's own ValueError or TypeError.
 from collections.abc import Iterable
 
 __all__ = [
+    "DataError",
     "DeviceError",
     "ImageError",
     "InputWarning",
@@ -15,6 +16,7 @@ __all__ = [
     "OfflineError",
     "PycnnError",
     "ShapeError",
+    "StoreError",
     "UnknownNameError",
     "UnsupportedError",
     "WeightsError",
@@ -69,6 +71,14 @@ class InputWarning(UserWarning):
 
 class ImageError(PycnnError, ValueError):
     """An image, or a batch of them, cannot be found, decoded or used; the message says why."""
+
+
+class DataError(PycnnError, ValueError):
+    """Images with labels cannot be learnt from: no class, an empty one, an unknown label, ..."""
+
+
+class StoreError(PycnnError):
+    """A store of features cannot be read or written; the message says what of it is kept."""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

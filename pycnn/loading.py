@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pycnn.errors import WeightsError
+from pycnn.errors import UnsupportedError, WeightsError
 from pycnn.formats import (
     MAX_BYTES,
     TensorFile,
@@ -266,6 +266,37 @@ def _recognise(
             "names and shapes are the same"
         )
     return match.by if match.variants == [variant] else None
+
+
+def from_torch(module: Any) -> Model:
+    """Give the model that a module of :meth:`Model.to_torch` has become by training.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Its parameters and running statistics are copied.
+
+    Returns
+    -------
+    Model
+        With the labels, the preprocessing and the options of the model that the module was made of.
+
+    Raises
+    ------
+    UnsupportedError
+        The module was not made by `to_torch`: what any module computes cannot be read off it.
+    """
+    from pycnn.pytorch import require_torch
+
+    require_torch()
+    from pycnn.pytorch.module import GraphModule
+
+    if not isinstance(module, GraphModule):
+        raise UnsupportedError(
+            f"a {type(module).__name__} was not made by Model.to_torch(): export it to ONNX and "
+            "load that file, or give its state_dict() as weights= of a network that pycnn knows"
+        )
+    return restore(weights=module.arrays(), **module.facts)
 
 
 def restore(

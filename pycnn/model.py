@@ -15,14 +15,17 @@ import numpy as np
 
 from pycnn import _core
 from pycnn.averaging import AT_ONCE, average, log_of
-from pycnn.compile import Plan, arena_elems, compile_graph, workspace_elems
+from pycnn.batch import check_batch
+from pycnn.compile import Plan, compile_graph
 from pycnn.errors import ImageError, InputWarning, ShapeError, UnsupportedError
 from pycnn.formats import Content, write
 from pycnn.graph import Graph, Node
+from pycnn.memory import Memory, memory_of, packing_key
 from pycnn.opset import DEFAULT_TUNING, OPS, Array, Shape, Tuning
-from pycnn.passes import choose_algorithms, optimize
+from pycnn.passes import optimize
 from pycnn.passport import Passport
 from pycnn.summary import Summary, summarize
+from pycnn.surgery import head_of, with_head
 from pycnn.vision.crops import check_count, crops_of_batch, crops_of_image
 from pycnn.vision.decode import as_list
 from pycnn.vision.input_check import look as look_at_input
@@ -33,12 +36,13 @@ from pycnn.weights import (
     RandomWeights,
     Weights,
     check,
-    from_dlpack,
     parameter,
+    renewed,
 )
 
 if TYPE_CHECKING:
     from pycnn.models.variant import Variant
+    from pycnn.pytorch.module import GraphModule
     from pycnn.vision.decode import ImageLike
     from pycnn.vision.preprocess import Preprocessing
 
@@ -53,30 +57,6 @@ class Prediction:
     label: str
     index: int
     probability: float
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes that one run at a time needs; exact, and known before anything runs.
-
-    Attributes
-    ----------
-    weights_bytes
-        The packed weights, kept as long as the model.
-    activation_bytes
-        The arena of the plan, and the workspaces of the threads.
-    output_bytes
-        The arrays that `run` returns.
-    """
-
-    weights_bytes: int
-    activation_bytes: int
-    output_bytes: int
-
-    @property
-    def total_bytes(self) -> int:
-        """All of them."""
-        return self.weights_bytes + self.activation_bytes + self.output_bytes
 
 
 class _Request(NamedTuple):
@@ -106,6 +86,8 @@ class Model:
     recognised_by
         What says that a file's weights are the variant's: "passport", "hash" or "names and
         shapes". None where only the caller says so.
+    tuning
+        How algorithms are chosen.
     """
 
     def __init__(
@@ -143,7 +125,7 @@ class Model:
         self._strict = strict
         self._looks = check_input or strict
         self._runs = 0
-        self._tuning = tuning
+        self.tuning = tuning
         self._packed: dict[object, Any] = {}
         self._plans: OrderedDict[_Request, Plan] = OrderedDict()
         self._unlock()
@@ -312,6 +294,72 @@ class Model:
         """How many threads a run may use."""
         return self._threads or _core.default_num_threads()
 
+    @property
+    def isa(self) -> str:
+        """The instruction set that it runs on."""
+        return self._isa or _core.active_isa()
+
+    # Changing -------------------------------------------------------------------------------------
+
+    def replace_head(
+        self, classes: int, *, labels: Sequence[str] | None = None, seed: int = 0
+    ) -> Model:
+        """Give a model of the same network and weights whose last layer is new.
+
+        That is the last linear layer, or the last convolution where only an average over the whole
+        image follows. Auxiliary heads are left out.
+
+        Parameters
+        ----------
+        classes : int
+            Outputs of the new layer.
+        labels : sequence of str, optional
+            Their names.
+        seed : int
+            Of its weights: He initialisation; its bias is zero.
+
+        Raises
+        ------
+        UnsupportedError
+            There is no such layer; the message names what is in its place.
+        ValueError
+            `labels` are not as many as `classes`.
+        """
+        graph = with_head(self.graph, classes)
+        new = head_of(graph).params.values()
+        return self.with_graph(graph, renewed(self.content().read, graph, new, seed), labels)
+
+    def with_graph(
+        self, graph: Graph, arrays: Mapping[str, Array], labels: Sequence[str] | None
+    ) -> Model:
+        """Give a model of another network that takes the same images and runs in the same way.
+
+        Raises WeightsError where the arrays do not fit the graph, ValueError where the labels do
+        not fit its main output.
+        """
+        weights = ArrayWeights(arrays)
+        check(graph, weights)
+        classes = graph.shapes()[next(iter(graph.outputs.values()))][1]
+        if labels is not None and len(labels) != classes:
+            raise ValueError(f"{len(labels)} labels for {classes} classes")
+        kept = ("preprocessing", "threads", "isa", "check_input", "strict", "tuning")
+        state = self._state()
+        return Model(graph, weights, labels=labels, **{name: state[name] for name in kept})
+
+    def to_torch(self) -> GraphModule:
+        """Give the network as a `torch.nn.Module` with the same names, weights and outputs.
+
+        :func:`pycnn.from_torch` is the way back. UnsupportedError where PyTorch is not installed.
+        """
+        from pycnn.pytorch import require_torch
+
+        require_torch()
+        from pycnn.pytorch.module import GraphModule
+
+        state = self._state()
+        del state["weights"]
+        return GraphModule(self.graph.with_outputs(self.graph.outputs), self._weights, state)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the weights, as float32, and what else it takes to load the model again.
 
@@ -376,25 +424,7 @@ class Model:
 
     def memory(self, batch: int = 1, size: tuple[int, int] | None = None) -> Memory:
         """Bytes that a run of this batch needs, exactly; computed without running anything."""
-        shapes = self._input_shapes(batch, size)
-        graph = optimize(self.graph.with_outputs(self.graph.outputs))
-        values = graph.shapes(shapes)
-        graph = choose_algorithms(graph, values, self._tuning)
-        workspaces = self.threads * workspace_elems(graph, values)
-        outputs = sum(
-            _core.storage_elems(values[name], blocked=False) for name in graph.outputs.values()
-        )
-        return Memory(
-            weights_bytes=sum(
-                {
-                    _packing_key(node): spec.packed_bytes(node.attrs, graph.param_shapes(node))
-                    for node in graph.nodes
-                    if (spec := OPS[node.op]).pack
-                }.values()
-            ),
-            activation_bytes=4 * (arena_elems(graph, shapes) + workspaces),
-            output_bytes=4 * outputs,
-        )
+        return memory_of(self.graph, self._input_shapes(batch, size), self.threads, self.tuning)
 
     def trim(self) -> None:
         """Let go of all plans, arenas and packed weights; the next run makes them anew."""
@@ -403,10 +433,9 @@ class Model:
             self._packed.clear()
 
     def __repr__(self) -> str:
-        isa = self._isa or _core.active_isa()
         return (
             f"<pycnn.Model {self.name}, weights: {self.weights_origin}, "
-            f"{isa}, {self.threads} threads>"
+            f"{self.isa}, {self.threads} threads>"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -435,7 +464,7 @@ class Model:
             "isa": self._isa,
             "check_input": self._check_input,
             "strict": self._strict,
-            "tuning": self._tuning,
+            "tuning": self.tuning,
         }
 
     def _layer(self, name: str) -> str:
@@ -518,13 +547,12 @@ class Model:
                 outputs={public: name},
             )
         inputs = dict(zip(self.graph.inputs, request.shapes, strict=True))
-        isa = self._isa or _core.active_isa()
         optional = self.graph.parameters
         if self.variant is None:  # the file of weights may be that of a larger network
             optional = {**self._weights.shapes, **optional}
         check(graph, self._weights, optional=optional)
         try:
-            return compile_graph(optimize(graph), inputs, self._pack, isa, self._tuning)
+            return compile_graph(optimize(graph), inputs, self._pack, self.isa, self.tuning)
         except ShapeError as error:
             nominal = {name: (1, *size) for name, size in self.graph.inputs.items()}
             if all(shape[2:] == nominal[name][2:] for name, shape in inputs.items()):
@@ -535,7 +563,7 @@ class Model:
     def _pack(self, node: Node) -> Any:
         """Packed weights of a node, made once and shared by all plans."""
         spec = OPS[node.op]
-        key = _packing_key(node)
+        key = packing_key(node)
         if spec.pack is not None and key not in self._packed:
             arrays = {
                 role: parameter(self._weights, self.graph, name)
@@ -549,61 +577,6 @@ class Model:
             )
             self._packed[key] = spec.pack({**node.attrs, "mapped": mapped}, arrays)
         return self._packed[key]
-
-
-# What decides packed values beside the parameters and the algorithm.
-_PACKED_ATTRS = ("eps", "bn.eps", "connections", "shape")
-
-
-def _packing_key(node: Node) -> tuple[object, ...]:
-    """Tell apart what is packed: nodes that share parameters may pack them differently."""
-    values = tuple(repr(node.attrs.get(name)) for name in _PACKED_ATTRS)
-    return (
-        node.op,
-        OPS[node.op].packing(node.attrs),
-        values,
-        tuple(sorted(node.params.items())),
-    )
-
-
-def check_batch(batch: Any, size: tuple[int, int, int], name: str, images: bool) -> Array:
-    """Return the batch as a C-contiguous float32 array, or say what is wrong with it."""
-    c, h, w = size
-    # The texts of the errors below take longer than a small network's first layer.
-    if (
-        isinstance(batch, np.ndarray)
-        and batch.dtype == np.float32
-        and batch.ndim == 4
-        and batch.shape[1] == c
-        and batch.size > 0
-    ):
-        return np.ascontiguousarray(batch)
-    expected = f"{name}: expected a float32 batch (N, {c}, {h}, {w})"
-    try:
-        array = from_dlpack(batch)
-    except ValueError as error:
-        raise ShapeError(f"{expected}; {error}") from None
-    got = f"got {array.dtype} {array.shape}"
-    if array.dtype != np.float32:
-        hint = ""
-        if array.dtype == np.uint8 and images:
-            hint = "; predict() takes uint8 images and preprocesses them"
-        elif np.issubdtype(array.dtype, np.floating):
-            hint = "; convert it with .astype(numpy.float32)"
-        raise ShapeError(f"{expected}, {got}{hint}")
-    if 2 <= array.ndim < 4 and set(size[array.ndim - 1 :]) == {1}:  # a network on vectors
-        array = array.reshape((*array.shape, 1, 1)[:4])
-    if array.ndim != 4:
-        hint = "; add the batch dimension: x[None]" if array.ndim == 3 else ""
-        raise ShapeError(f"{expected}, {got}{hint}")
-    if array.shape[1] != c:
-        hint = ""
-        if array.shape[3] == c:
-            hint = "; this looks like NHWC: use x.transpose(0, 3, 1, 2)"
-        raise ShapeError(f"{expected}, {got}{hint}")
-    if array.size == 0:
-        raise ShapeError(f"{expected}, {got}: the batch is empty")
-    return np.ascontiguousarray(array)
 
 
 def _unpickle(state: dict[str, Any]) -> Model:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os.path
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -163,6 +163,14 @@ def parameter(weights: Weights, graph: Graph, name: str) -> Array:
     return weights.get(name).reshape(graph.parameters[name])
 
 
+def renewed(
+    read: Callable[[str], Array], graph: Graph, new: Collection[str], seed: int
+) -> dict[str, Array]:
+    """All parameters of a graph: random ones under the names in `new`, the others as `read`."""
+    fresh = RandomWeights(graph, seed)
+    return {name: (fresh.get if name in new else read)(name) for name in graph.parameters}
+
+
 def from_dlpack(value: Any) -> npt.NDArray[Any]:
     """NumPy's view of an array, also of another library's.
 
@@ -224,4 +232,5 @@ __all__ = [
     "Weights",
     "check",
     "parameter",
+    "renewed",
 ]
