@@ -1,0 +1,1 @@
+"""Teaching a network new classes, on images with labels."""
