@@ -16,6 +16,7 @@ from pycnn.cli.fetch import fetch
 from pycnn.cli.info import info
 from pycnn.cli.list import list_variants
 from pycnn.cli.summary import summary
+from pycnn.cli.train import train
 
 
 class _Group(TyperGroup):
@@ -61,3 +62,4 @@ app.command()(convert)
 app.command()(classify)
 app.command()(summary)
 app.command()(bench)
+app.command()(train)

@@ -1,0 +1,121 @@
+"""``pycnn train``."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pycnn.cli.common import (
+    Json,
+    Options,
+    Threads,
+    Weights,
+    complete_name,
+    load_model,
+    print_json,
+    print_table,
+)
+from pycnn.errors import InputWarning
+
+if TYPE_CHECKING:
+    from pycnn.transfer import Fit
+    from pycnn.vision import Augmentation
+
+
+def train(
+    folder: Annotated[Path, typer.Argument(help="One folder of images for each class.")],
+    model: Annotated[
+        str, typer.Option(help="A network, variant or file.", autocompletion=complete_name)
+    ],
+    out: Annotated[Path, typer.Option(help="The new model: a .safetensors file.")],
+    weights: Weights = None,
+    regime: Annotated[
+        str, typer.Option(help="features, head, freeze:LAYER, full or auto.")
+    ] = "auto",
+    validation: Annotated[
+        str, typer.Option(help="What is held out: a part of each class, or a folder.")
+    ] = "0.2",
+    tap: Annotated[
+        str | None, typer.Option(help="Layer of the features, where it is not the last.")
+    ] = None,
+    augment: Annotated[
+        bool, typer.Option("--augment", help="Learn from random crops, mirrored at random.")
+    ] = False,
+    epochs: Annotated[int, typer.Option(min=1, help="Of gradient descent, at most.")] = 20,
+    batch: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 32,
+    learning_rate: Annotated[
+        float, typer.Option(help="Of layers that were trained before; the head's is 10 x.")
+    ] = 2e-4,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
+    store: Annotated[
+        Path | None, typer.Option(help="Folder of stored features; default: in PYCNN_HOME.")
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option(help="Folder for curves.png and confusion.png.")
+    ] = None,
+    threads: Threads = None,
+    option: Options = None,
+    as_json: Json = False,
+) -> None:
+    """Teach a network the classes of a folder, and keep what comes out in a file."""
+    from pycnn.transfer import Schedule, fit
+
+    network = load_model(model, weights, option, threads=threads)
+    schedule = Schedule(epochs=epochs, batch_size=batch, learning_rate=learning_rate)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputWarning)  # said below, once for each image
+        done = fit(
+            network,
+            folder,
+            regime,
+            validation=_part_or_folder(validation),
+            tap=tap,
+            augmentation=_augmentation() if augment else None,
+            schedule=schedule,
+            seed=seed,
+            store=store,
+        )
+    done.model.save(out)
+    if plots is not None:
+        done.draw(plots)
+    if as_json:
+        print_json({"file": str(out), **done.to_dict()})
+    else:
+        _print(done, out)
+    for image in done.unreadable:
+        print(f"pycnn: left out: {image.reason}", file=sys.stderr)
+
+
+def _part_or_folder(text: str) -> float | Path:
+    try:
+        return float(text)
+    except ValueError:
+        return Path(text)
+
+
+def _augmentation() -> Augmentation:
+    """Crops of at least a third of the image, mirrored: what suits most photographs."""
+    from pycnn.vision import Augmentation, Mirror, RandomResizedCrop
+
+    return Augmentation((RandomResizedCrop(scale=(0.35, 1.0)), Mirror()))
+
+
+def _print(done: Fit, out: Path) -> None:
+    print(done)
+    header = (done.setting, "training loss", "accuracy", "held-out loss", "accuracy")
+    rows = [
+        (
+            f"{step.setting:g}",
+            f"{step.train.loss:.4f}",
+            f"{step.train.accuracy:.4f}",
+            f"{step.validation.loss:.4f}",
+            f"{step.validation.accuracy:.4f}",
+        )
+        for step in done.history
+    ]
+    print_table(header, rows, right=header)
+    print(f"saved: {out}")

@@ -1,0 +1,145 @@
+"""The images that a network learns from: taken as users give them, checked, split."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from pycnn.errors import DataError, ImageError, suggest
+from pycnn.transfer.store import DIGEST_BYTES
+from pycnn.vision.dataset import Dataset
+
+if TYPE_CHECKING:
+    from pycnn.vision.decode import ImageLike
+
+__all__ = ["DataLike", "as_dataset", "digest", "require_classes", "split"]
+
+DataLike: TypeAlias = (
+    "str | os.PathLike[str] | tuple[Sequence[ImageLike], Iterable[int | str]] | Dataset"
+)
+
+
+def as_dataset(data: DataLike, classes: Sequence[str] | None = None) -> Dataset:
+    """Take a folder with a folder for each class, ``(images, labels)`` or a `Dataset`.
+
+    Parameters
+    ----------
+    data
+        Labels are numbers, or names: then the classes are the names, sorted.
+    classes : sequence of str, optional
+        The classes to tell apart, in the order of the network's outputs, where `data` is not to
+        say which there are.
+
+    Raises
+    ------
+    DataError
+        A label is none of `classes`; near names are suggested.
+    ImageError
+        A folder or an image cannot be used.
+    """
+    if isinstance(data, (str, os.PathLike)):
+        data = Dataset.from_folder(data)
+    if isinstance(data, Dataset):
+        if classes is None or tuple(classes) == data.classes:
+            return data
+        found = data.subset(np.arange(len(data)))
+        by_name = [data.classes[label] for label in data.labels]
+        found.labels, found.classes = _numbers(by_name, classes), tuple(classes)
+        return found
+    if not (isinstance(data, tuple) and len(data) == 2):
+        raise DataError(
+            f"expected a folder, (images, labels) or a Dataset, got {type(data).__name__}"
+        )
+    images, labels = data[0], list(data[1])
+    if any(isinstance(label, str) for label in labels):
+        names = [str(label) for label in labels]
+        known = tuple(classes) if classes is not None else tuple(sorted(set(names)))
+        return Dataset(images, _numbers(names, known), known)
+    try:
+        return Dataset(images, np.asarray(labels), classes)
+    except ImageError:
+        raise
+    except ValueError as error:
+        raise DataError(str(error)) from None
+
+
+def require_classes(labels: npt.NDArray[np.int64], classes: Sequence[str]) -> None:
+    """Raise DataError unless there are two classes or more, each with an image that can be used."""
+    if len(classes) < 2:
+        raise DataError(f"one class only, {classes[0]!r}: telling classes apart takes two or more")
+    counts = np.bincount(labels, minlength=len(classes))
+    empty = [repr(name) for name, n in zip(classes, counts, strict=True) if n == 0]
+    if empty:
+        raise DataError(f"no image that can be used of the class {', '.join(empty)}")
+
+
+def split(data: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
+    """Hold out a fraction of each class, drawn by `seed`, at least one image of it.
+
+    Returns
+    -------
+    tuple of Dataset
+        What is left, and what is held out, each in the order that it had.
+
+    Raises
+    ------
+    DataError
+        A class has a single image.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"the fraction to hold out must lie between 0 and 1, got {fraction}")
+    rng = np.random.default_rng(seed)
+    held = np.zeros(len(data), np.bool_)
+    for number, name in enumerate(data.classes):
+        members = np.flatnonzero(data.labels == number)
+        if len(members) == 1:
+            raise DataError(
+                f"the class {name!r} has a single image, so none can be held out for validation: "
+                "give more of them, or images of their own as validation="
+            )
+        count = min(max(1, round(fraction * len(members))), len(members) - 1)
+        held[rng.permutation(members)[:count]] = True
+    return data.subset(~held), data.subset(held)
+
+
+def digest(image: ImageLike) -> bytes:
+    """Tell images apart by what is in them: a hash of the file's bytes, or of the pixels.
+
+    Raises
+    ------
+    ImageError
+        A file cannot be read.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        try:
+            with open(image, "rb") as file:
+                found = hashlib.file_digest(file, "sha256")
+        except OSError as error:
+            raise ImageError(f"{os.fsdecode(image)!r}: {error.strerror}") from None
+    elif isinstance(image, np.ndarray):
+        found = hashlib.sha256(f"{image.dtype.str} {image.shape}".encode())
+        found.update(np.ascontiguousarray(image).data)
+    else:  # of a PIL image everything that decides how it is read
+        about = (image.mode, image.size, image.getpalette(), image.info.get("transparency"))
+        found = hashlib.sha256(repr(about).encode())
+        found.update(image.getexif().tobytes())
+        found.update(image.tobytes())
+    return found.digest()[:DIGEST_BYTES]
+
+
+def _numbers(
+    names: Sequence[str], classes: Sequence[str]
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    index = {name: number for number, name in enumerate(classes)}
+    for i, name in enumerate(names):
+        if name not in index:
+            raise DataError(
+                f"the label {name!r} (image {i}) is none of the {len(index)} classes"
+                f"{suggest(name, index)}"
+            )
+    return np.array([index[name] for name in names], np.int64)

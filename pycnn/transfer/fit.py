@@ -1,0 +1,371 @@
+"""Teaching a network new classes: `fit`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pycnn.model import Model
+from pycnn.opset import Array
+from pycnn.pytorch import require_torch
+from pycnn.transfer.data import DataLike, as_dataset, require_classes, split
+from pycnn.transfer.features import (
+    Features,
+    Unreadable,
+    View,
+    extract,
+    preprocessing_of,
+)
+from pycnn.transfer.history import (
+    Step,
+    confusion_matrix,
+    draw_confusion,
+    draw_curves,
+    measure,
+)
+from pycnn.transfer.progress import bar
+from pycnn.transfer.regimes import Division, divide, resolve
+from pycnn.transfer.schedule import Schedule
+from pycnn.transfer.softmax import STRENGTHS, SoftmaxHead, fit_softmax
+from pycnn.vision import Augmentation, Dataset, Stream
+from pycnn.vision.preprocess import Preprocessing
+from pycnn.weights import ArrayWeights, renewed
+
+__all__ = ["Fit", "fit"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What :func:`fit` gives.
+
+    Attributes
+    ----------
+    model
+        An ordinary model, with the classes as labels; `model.save(path)` keeps all of it.
+    regime, reason
+        What was frozen, and why.
+    history
+        Of each epoch, or of each strength of regularisation that was tried.
+    accuracy
+        Part of the held-out images that the model classifies rightly.
+    confusion
+        ``(classes, classes)``: how often each class (row) was taken for each (column), of the
+        held-out images.
+    unreadable
+        Images that were left out, with the reason.
+    computed
+        Rows of features that were not in the store yet.
+    """
+
+    model: Model
+    regime: str
+    reason: str
+    history: tuple[Step, ...]
+    accuracy: float
+    confusion: npt.NDArray[np.int64]
+    unreadable: tuple[Unreadable, ...]
+    computed: int
+
+    @property
+    def setting(self) -> str:
+        """What `Step.setting` is: "epoch", or "C", the larger the less regularised."""
+        return "C" if self.regime == "features" else "epoch"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "network": self.model.name,
+            "classes": list(self.model.labels or ()),
+            "regime": self.regime,
+            "reason": self.reason,
+            "accuracy": self.accuracy,
+            "confusion": self.confusion.tolist(),
+            "history": [asdict(step) for step in self.history],
+            "unreadable": [asdict(image) for image in self.unreadable],
+            "computed": self.computed,
+        }
+
+    def draw(self, folder: str | os.PathLike[str]) -> None:
+        """Write `curves.png` and `confusion.png`.
+
+        Raises
+        ------
+        UnsupportedError
+            matplotlib is not installed.
+        """
+        draw_curves(self.history, self.setting, Path(folder) / "curves.png")
+        draw_confusion(self.confusion, self.model.labels or (), Path(folder) / "confusion.png")
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.model.name}, {self.regime} ({self.reason})",
+            f"{100 * self.accuracy:.1f} % of {self.confusion.sum()} held-out images are right",
+        ]
+        if self.unreadable:
+            lines.append(f"{len(self.unreadable)} images were left out: see unreadable")
+        return "\n".join(lines)
+
+
+def fit(
+    model: Model,
+    data: DataLike,
+    regime: str = "auto",
+    *,
+    validation: DataLike | float = 0.2,
+    tap: str | None = None,
+    augmentation: Augmentation | None = None,
+    views: int = 1,
+    schedule: Schedule | None = None,
+    head: str = "features",
+    balance: bool = True,
+    seed: int = 0,
+    store: str | os.PathLike[str] | None = None,
+    show: bool = True,
+) -> Fit:
+    """Teach a network new classes.
+
+    Parameters
+    ----------
+    model : Model
+        With its preprocessing. It does not change.
+    data : path, (images, labels) or Dataset
+        A path is a folder with a folder of images for each class. Labels are numbers or names.
+    regime : str
+        What learns, and what is frozen, which means: does not change at all, statistics of batch
+        normalisation included.
+
+        - "features": a softmax head on the features of a layer, by logistic regression. They are
+          computed once and kept in the store.
+        - "head": a new head, by gradient descent on augmented images.
+        - "freeze:<layer>": what follows a layer, by gradient descent. pycnn runs what is before.
+        - "full": everything, by gradient descent.
+        - "auto": by the number of images; `Fit.reason` says why.
+    validation : float, or as `data`
+        What is held out: a part of each class, drawn by `seed`, or images of their own.
+    tap : str, optional
+        The layer of the features, for "features" and "head", where the network is cut and gets a
+        linear head; default: the one before its own head, which is replaced.
+    augmentation : Augmentation, optional
+        Of the images that are learnt from. Without one, "head" and "freeze" keep what the frozen
+        part gives in the store, and run it only once.
+    views : int
+        With an augmentation, "features" learns from each image as it is and from so many draws.
+    schedule : Schedule, optional
+        Of gradient descent.
+    head : {"features", "random"}
+        How the new head begins in "freeze" and "full": as "features" would make it, so that the
+        first steps do not spoil the other layers, or at random.
+    balance : bool
+        Whether every class weighs the same, however many images it has.
+    seed : int
+        Of what is held out, the order of the images, augmentation, dropout and new weights.
+    store : path, optional
+        Folder of the feature stores; default: `features` in the cache folder (``PYCNN_HOME``).
+    show : bool
+        Whether to draw progress bars on a terminal.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    DataError
+        One class only, a class without images, a label that is none of the classes, ...
+    ImageError
+        A folder is empty, or there is no such file. Single unreadable images are left out, with an
+        InputWarning each.
+    UnknownNameError, UnsupportedError
+        A layer that does not exist, or where the network cannot be cut; near names are given. Or a
+        package is missing.
+    StoreError
+        The store cannot be written; what was computed is kept, and the same call goes on from it.
+    """
+    learnt = as_dataset(data)
+    require_classes(learnt.labels, learnt.classes)
+    if isinstance(validation, (int, float)):
+        learnt, held_out = split(learnt, validation, seed)
+    else:
+        held_out = as_dataset(validation, learnt.classes)
+    if head not in ("features", "random"):
+        raise ValueError(f"head is 'features' or 'random', got {head!r}")
+    if views < 1:
+        raise ValueError(f"views must be at least 1, got {views}")
+    regime, reason = resolve(regime, model.graph, learnt.labels)
+    classes = len(learnt.classes)
+    division = divide(model.graph, regime, classes, tap)
+    task = _Task(
+        model,
+        preprocessing_of(model),
+        division,
+        learnt,
+        held_out,
+        augmentation,
+        views,
+        schedule or Schedule(),
+        balance,
+        seed,
+        store,
+        show,
+    )
+    new = division.head.params.values()
+    arrays, computed = renewed(model.content().read, division.graph, new, seed), 0
+    if regime == "features":
+        found = _by_regression(task, division)
+    else:
+        require_torch()
+        if regime != "head" and head == "features":
+            frozen = divide(model.graph, "features", classes)
+            if frozen.head == division.head:  # Network in Network's, a convolution, is not
+                begun = _by_regression(task, frozen)
+                arrays, computed = arrays | begun.arrays, begun.computed
+        found = _by_descent(task, arrays)
+    return Fit(
+        model=model.with_graph(division.graph, arrays | found.arrays, learnt.classes),
+        regime=regime,
+        reason=reason,
+        history=tuple(found.history),
+        accuracy=measure(found.logits, found.labels).accuracy,
+        confusion=confusion_matrix(found.logits, found.labels, classes),
+        unreadable=found.unreadable,
+        computed=computed + found.computed,
+    )
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What the steps of one fit share."""
+
+    model: Model
+    preprocessing: Preprocessing
+    division: Division
+    training: Dataset
+    validation: Dataset
+    augmentation: Augmentation | None
+    views: int
+    schedule: Schedule
+    balance: bool
+    seed: int
+    store: str | os.PathLike[str] | None
+    show: bool
+
+    def extract(self, tap: str, data: Dataset, view: View | None = None) -> Features:
+        """Features from the store, at a layer that the model has already."""
+        return extract(self.model, tap, data, view=view, store=self.store, show=self.show)
+
+    def stream(self, data: Dataset, *, learn: bool) -> Stream:
+        """Images of a training epoch, augmented and shuffled, or as they are predicted."""
+        return Stream(
+            data,
+            self.preprocessing,
+            self.augmentation if learn else None,
+            batch_size=self.schedule.batch_size,
+            shuffle=learn,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True)
+class _Learnt:
+    """What a regime gives: new values of parameters, and how they did."""
+
+    arrays: dict[str, Array]
+    history: list[Step]
+    logits: Array  # of the held-out images
+    labels: npt.NDArray[np.int64]
+    unreadable: tuple[Unreadable, ...]
+    computed: int
+
+
+def _by_regression(task: _Task, division: Division) -> _Learnt:
+    """Logistic regression on stored features, at the strength that does best held out."""
+    views: list[View | None] = [None]
+    if task.augmentation is not None:
+        views += [View(task.augmentation, task.seed, epoch) for epoch in range(task.views)]
+    parts = [task.extract(division.tap, task.training, view) for view in views]
+    held_out = task.extract(division.tap, task.validation)
+    x = np.concatenate([part.matrix() for part in parts])
+    labels = np.concatenate([part.labels for part in parts])
+    require_classes(labels, task.training.classes)
+    x_held_out = held_out.matrix()
+    names = division.head.params
+    history: list[Step] = []
+    heads: list[SoftmaxHead] = []
+    with bar("logistic regression", len(STRENGTHS), task.show) as advance:
+        for strength in STRENGTHS:
+            start = time.perf_counter()
+            head = fit_softmax(
+                x, labels, len(task.training.classes), strength, "bias" in names, task.balance
+            )
+            measured = measure(head.logits(x_held_out), held_out.labels)
+            seconds = time.perf_counter() - start
+            history.append(Step(strength, measure(head.logits(x), labels), measured, seconds))
+            heads.append(head)
+            advance(1, f"held out: {measured}")
+    best = heads[min(range(len(heads)), key=lambda i: history[i].validation.loss)]
+    values = {"weight": best.weight, "bias": best.bias}
+    return _Learnt(
+        {name: values[role] for role, name in names.items()},
+        history,
+        best.logits(x_held_out),
+        held_out.labels,
+        _once([*(part.unreadable for part in parts), held_out.unreadable]),
+        sum(part.computed for part in (*parts, held_out)),
+    )
+
+
+def _by_descent(task: _Task, arrays: Mapping[str, Array]) -> _Learnt:
+    """Gradient descent on what is not frozen, from these parameters on."""
+    from pycnn.pytorch.module import GraphModule
+    from pycnn.transfer.sources import Stored, Streamed
+    from pycnn.transfer.training import logits_of, train
+
+    division, schedule = task.division, task.schedule
+    graph = division.learning()
+    module = GraphModule(graph, ArrayWeights({name: arrays[name] for name in graph.parameters}))
+    training: Stored | Streamed
+    validation: Stored | Streamed
+    if division.cut is None:
+        training = Streamed(task.stream(task.training, learn=True))
+        validation = Streamed(task.stream(task.validation, learn=False))
+    else:
+        validation = Stored(task.extract(division.cut, task.validation), schedule.batch_size)
+        if task.augmentation is None:
+            features = task.extract(division.cut, task.training)
+            training = Stored(features, schedule.batch_size, task.seed)
+        else:
+            stream = task.stream(task.training, learn=True)
+            training = Streamed(stream, task.model, division.cut)
+    counts = np.bincount(task.training.labels)
+    history = train(
+        module,
+        frozenset(division.head.params.values()),
+        training,
+        validation,
+        schedule,
+        (counts.sum() / (len(counts) * counts)).astype(np.float32) if task.balance else None,
+        task.seed,
+        task.show,
+    )
+    logits, labels = logits_of(module, validation)
+    sources = (training, validation)
+    return _Learnt(
+        module.arrays(),
+        history,
+        logits,
+        labels,
+        _once([source.unreadable for source in sources]),
+        sum(source.computed for source in sources),
+    )
+
+
+def _once(parts: Iterable[Sequence[Unreadable]]) -> tuple[Unreadable, ...]:
+    """Each image that was left out, once."""
+    return tuple(dict.fromkeys(image for part in parts for image in part))

@@ -1,0 +1,412 @@
+"""`pycnn.transfer.fit`: the regimes, on a small network and images that a line of code makes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import pycnn
+from pycnn import Graph, Model
+from pycnn.transfer import Fit, Schedule, extract, fit
+from pycnn.transfer.regimes import choose
+from pycnn.vision import Augmentation, Dataset, Mirror, Preprocessing
+from pycnn.weights import RandomWeights
+
+SIZE = 12
+CLASSES = ("level", "slanted", "upright")
+QUICK = Schedule(epochs=4, batch_size=16, learning_rate=0.01)
+
+
+def stripes(count: int, seed: int = 0) -> Dataset:
+    """Noisy stripes of three directions, `count` images of each."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    images, labels = [], []
+    for i in range(3 * count):
+        place = (rows, rows + columns, columns)[i % 3]
+        wave = np.sin(1.6 * place + rng.uniform(0, 6)) * 60 + 128
+        noise = rng.normal(0, 25, (SIZE, SIZE, 3))
+        images.append((wave[..., None] + noise).clip(0, 255).astype(np.uint8))
+        labels.append(i % 3)
+    return Dataset(np.stack(images), labels, CLASSES)
+
+
+def small_net(head: bool = True) -> Model:
+    """Two blocks with batch normalisation, dropout and a linear head."""
+    g = Graph("small")
+    x = g.input("data", (3, SIZE, SIZE))
+    for i, channels in enumerate((8, 16), start=1):
+        x = g.conv2d(f"conv{i}", x, channels, 3, padding=1, bias=False)
+        x = g.relu(f"relu{i}", g.batch_norm(f"bn{i}", x))
+        x = g.max_pool2d(f"pool{i}", x, 2)
+    x = g.global_avg_pool("pool", x)
+    g.output(g.linear("fc", g.dropout("drop", x, 0.2), 10) if head else x)
+    preprocessing = Preprocessing((SIZE, SIZE), scale=1 / 64, mean=(2.0,))
+    return Model(g, RandomWeights(g, 3), preprocessing=preprocessing)
+
+
+def parameters(model: Model) -> dict[str, np.ndarray]:
+    content = model.content()
+    return {name: np.array(content.read(name)) for name in model.graph.parameters}
+
+
+def changed(before: Model, after: Model) -> set[str]:
+    old, new = parameters(before), parameters(after)
+    return {name for name in new if name not in old or not np.array_equal(old[name], new[name])}
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return small_net()
+
+
+@pytest.fixture
+def run(model: Model, tmp_path: Path) -> Any:
+    def call(regime: str, data: Any = None, **options: Any) -> Fit:
+        options = {"store": tmp_path / "store", "schedule": QUICK, **options}
+        return fit(model, stripes(30) if data is None else data, regime, **options)
+
+    return call
+
+
+HEAD = {"fc.weight", "fc.bias"}
+SECOND = {"conv2.weight", "bn2.weight", "bn2.bias", "bn2.running_mean", "bn2.running_var"}
+FIRST = {name.replace("2", "1") for name in SECOND}
+
+
+@pytest.mark.parametrize(
+    ("regime", "learns"),
+    [
+        ("features", HEAD),
+        ("head", HEAD),
+        ("freeze:pool1", HEAD | SECOND),
+        ("full", HEAD | SECOND | FIRST),
+    ],
+)
+@pytest.mark.parametrize("augmentation", [None, Augmentation(Mirror())], ids=["plain", "mirrored"])
+def test_regimes_learn_what_they_say_and_nothing_else(
+    run: Any, model: Model, regime: str, learns: set[str], augmentation: Augmentation | None
+) -> None:
+    before = parameters(model)
+    done = run(regime, augmentation=augmentation)
+    assert changed(model, done.model) == learns
+    assert all(np.array_equal(before[n], value) for n, value in parameters(model).items())
+    assert (done.regime, done.reason) == (regime, "as asked for")
+    assert done.model.labels == CLASSES
+    assert done.model.preprocessing == model.preprocessing
+    assert done.accuracy > 0.6
+    assert done.confusion.sum() == 18
+    assert done.accuracy == pytest.approx(np.trace(done.confusion) / 18)
+    assert done.unreadable == ()
+
+
+@pytest.mark.parametrize("regime", ["features", "freeze:pool1", "full"])
+def test_the_numbers_are_those_of_the_model(run: Any, regime: str) -> None:
+    held_out = stripes(20, seed=9)
+    done = run(regime, validation=held_out)
+    logits = done.model.run(done.model.preprocessing.batch(held_out.array))
+    assert np.trace(done.confusion) == (logits.argmax(1) == held_out.labels).sum()
+    shifted = logits - logits.max(1, keepdims=True)
+    loss = np.mean(np.log(np.exp(shifted).sum(1)) - shifted[np.arange(60), held_out.labels])
+    assert loss == pytest.approx(min(step.validation.loss for step in done.history), rel=1e-3)
+
+
+def test_the_second_run_computes_nothing_and_gives_the_same(run: Any) -> None:
+    first, second = run("features"), run("features")
+    assert (first.computed, second.computed) == (90, 0)
+    assert changed(first.model, second.model) == set()
+    other = run("features", augmentation=Augmentation(Mirror()), views=2)
+    assert other.computed == 2 * 72  # two draws of what is learnt from, which is in there as it is
+
+
+@pytest.mark.parametrize("regime", ["head", "full"])
+def test_a_seed_gives_the_same_weights_again(run: Any, regime: str) -> None:
+    state = torch.get_rng_state()
+    first, second = (run(regime, augmentation=Augmentation(Mirror()), seed=5) for _ in range(2))
+    assert changed(first.model, second.model) == set()
+    assert torch.get_rng_state().equal(state)
+    assert changed(first.model, run(regime, seed=6).model) == changed(small_net(), first.model)
+
+
+def test_what_is_saved_is_whole(run: Any, tmp_path: Path) -> None:
+    done = run("features")
+    done.model.save(tmp_path / "my.safetensors")
+    again = pycnn.load(tmp_path / "my.safetensors")
+    assert again.labels == CLASSES
+    image = stripes(1).array[2]
+    assert again.predict(image)[0] == done.model.predict(image)[0]
+
+
+def test_a_tap_gets_a_linear_head_of_its_own(run: Any, model: Model) -> None:
+    done = run("features", tap="pool1")
+    assert done.model.graph.names()[-3:] == ["features/pool", "features", "classifier"]
+    assert changed(model, done.model) == {"classifier.weight", "classifier.bias"}
+    assert done.accuracy > 0.6
+
+
+def test_a_convolution_as_head(tmp_path: Path) -> None:
+    g = Graph("tiny_nin")
+    x = g.relu("relu1", g.conv2d("conv1", g.input("data", (3, SIZE, SIZE)), 12, 3, padding=1))
+    x = g.relu("relu2", g.conv2d("cccp", x, 7, 1))
+    g.output(g.softmax("prob", g.flatten("flatten", g.global_avg_pool("pool", x))))
+    preprocessing = Preprocessing((SIZE, SIZE), scale=1 / 64, mean=(2.0,))
+    model = Model(g, RandomWeights(g, 1), preprocessing=preprocessing)
+    done = fit(model, stripes(30), "head", schedule=QUICK, store=tmp_path)
+    assert changed(model, done.model) == {"cccp.weight", "cccp.bias"}
+    assert done.model.graph.names() == g.names()
+    probabilities = done.model.run(model.preprocessing.batch(stripes(1).array))
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+    features = fit(model, stripes(30), "features", store=tmp_path)
+    assert features.model.graph.names()[-1] == "classifier"
+
+
+def test_auto_says_why(run: Any) -> None:
+    done = run("auto")
+    assert done.regime == "features"
+    assert "24 images in the smallest class" in done.reason
+
+
+@pytest.mark.parametrize(
+    ("fewest", "regime"),
+    [(499, "features"), (500, "freeze:pool1"), (4999, "freeze:pool1"), (5000, "full")],
+)
+def test_auto_goes_by_the_smallest_class(model: Model, fewest: int, regime: str) -> None:
+    labels = np.repeat([0, 1], [fewest, 6000])
+    chosen, reason = choose(model.graph, labels)
+    assert chosen == regime
+    assert reason.startswith(f"{fewest} images in the smallest class")
+    assert ("43%" in reason) == regime.startswith("freeze")
+
+
+def test_early_stopping_keeps_the_best(run: Any) -> None:
+    schedule = Schedule(epochs=50, batch_size=16, learning_rate=0.3, patience=2)
+    done = run("head", schedule=schedule)
+    losses = [step.validation.loss for step in done.history]
+    assert len(losses) < 50
+    assert len(losses) - 1 - int(np.argmin(losses)) == 2
+
+
+def test_classes_of_few_images_weigh_as_much(run: Any) -> None:
+    data = stripes(40)
+    few = np.concatenate([np.flatnonzero(data.labels == 0)[:5], np.flatnonzero(data.labels > 0)])
+    held_out = stripes(40, seed=9)
+    options = {"data": data.subset(few), "validation": held_out}
+    recall = {
+        balance: run("features", tap="pool1", balance=balance, **options).confusion[0, 0]
+        for balance in (False, True)
+    }
+    assert recall[True] > recall[False]
+
+
+def test_pictures(run: Any, tmp_path: Path) -> None:
+    for regime in ("features", "head"):
+        run(regime).draw(tmp_path / regime)
+        for name in ("curves", "confusion"):
+            with Image.open(tmp_path / regime / f"{name}.png") as picture:
+                assert picture.width > 300
+
+
+# Bad input
+
+
+def folder_of(root: Path, data: Dataset) -> Path:
+    for i in range(len(data)):
+        folder = root / data.classes[data.labels[i]]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(data[i]).save(folder / f"{i:03}.png")
+    return root
+
+
+def test_unreadable_images_are_left_out_and_named(run: Any, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "images", stripes(20))
+    (folder / "level" / "broken.png").write_bytes(b"no image")
+    with pytest.warns(pycnn.InputWarning, match=r"broken\.png"):
+        done = run("features", folder)
+    (left_out,) = done.unreadable
+    assert "broken.png" in left_out.name
+    assert "not an image" in left_out.reason
+    with pytest.warns(pycnn.InputWarning, match=r"broken\.png"):
+        assert len(run("full", folder).unreadable) == 1
+
+
+def test_all_unreadable(run: Any, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(4):
+            (tmp_path / name / f"{i}.png").write_bytes(b"")
+    with (
+        pytest.warns(pycnn.InputWarning),
+        pytest.raises(
+            pycnn.DataError, match=r"none of the 6 images can be used.*the file is empty"
+        ),
+    ):
+        run("features", tmp_path)
+
+
+def test_an_empty_class_folder(run: Any, tmp_path: Path) -> None:
+    (folder_of(tmp_path, stripes(2)) / "empty").mkdir()
+    with pytest.raises(pycnn.ImageError, match=r"empty.*no image in it"):
+        run("features", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((stripes(2).array, [0] * 6), "one class only, '0'"),
+        ((stripes(2).array, [0, 2] * 3), "no image that can be used of the class '1'"),
+        ((stripes(2).array, [0, 1] * 2), "expected 6 integers"),
+        ((stripes(2).array, [-1, 1] * 3), r"labels are -1\.\.1"),
+        ((stripes(2).array, ["a"] * 5 + ["b"]), "'b' has a single image"),
+        ("nowhere", "nowhere"),
+        (7, "expected a folder"),
+    ],
+)
+def test_data_that_nothing_can_be_learnt_from(run: Any, data: Any, message: str) -> None:
+    with pytest.raises((pycnn.DataError, pycnn.ImageError), match=message):
+        run("features", data)
+
+
+def test_a_label_that_the_head_does_not_know(run: Any) -> None:
+    held_out = (stripes(1).array, ["level", "slanted", "uprigth"])
+    with pytest.raises(pycnn.DataError, match=r"'uprigth' \(image 2\).*did you mean 'upright'"):
+        run("features", validation=held_out)
+
+
+@pytest.mark.parametrize(
+    ("regime", "options", "error", "message"),
+    [
+        ("features", {"tap": "pool9"}, pycnn.UnknownNameError, "no layer 'pool9'.*did you mean"),
+        ("freeze:pol1", {}, pycnn.UnknownNameError, "did you mean 'pool1'"),
+        ("freeze:fc", {}, pycnn.UnsupportedError, "behind the head|cannot be cut"),
+        ("feature", {}, ValueError, "did you mean 'features'"),
+        ("full", {"tap": "pool1"}, ValueError, "has no tap"),
+        ("features", {"validation": 1.5}, ValueError, "between 0 and 1"),
+        ("features", {"views": 0}, ValueError, "views"),
+        ("full", {"head": "best"}, ValueError, "'best'"),
+    ],
+)
+def test_bad_options(
+    run: Any, regime: str, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        run(regime, **options)
+
+
+def test_networks_that_cannot_learn(tmp_path: Path) -> None:
+    headless = small_net(head=False)
+    with pytest.raises(pycnn.UnsupportedError, match="no head"):
+        fit(headless, stripes(3), "full")
+    blind = Model(small_net().graph, RandomWeights(small_net().graph))
+    with pytest.raises(pycnn.UnsupportedError, match="does not know how its images"):
+        fit(blind, stripes(3), "features")
+
+
+def test_loss_beyond_numbers(run: Any) -> None:
+    with pytest.raises(pycnn.WeightsError, match="no longer finite"):
+        run("full", schedule=Schedule(learning_rate=1e30, batch_size=16), head="random")
+
+
+@pytest.mark.parametrize(
+    ("regime", "package"), [("features", "sklearn"), ("full", "torch"), ("head", "torch")]
+)
+def test_a_missing_package_is_named(
+    run: Any, monkeypatch: pytest.MonkeyPatch, regime: str, package: str
+) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(pycnn.UnsupportedError, match=r"pip install 'pycnn\[train\]'"):
+        run(regime)
+
+
+def test_features_need_no_torch(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert run("features").accuracy > 0.6
+
+
+# The command line
+
+
+def pycnn_train(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pycnn", "train", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_train_on_the_command_line(model: Model, tmp_path: Path) -> None:
+    model.save(tmp_path / "small.safetensors")
+    folder = folder_of(tmp_path / "images", stripes(12))
+    (folder / "level" / "broken.png").write_bytes(b"no image")
+    done = pycnn_train(
+        *(folder, "--model", tmp_path / "small.safetensors", "--regime", "features", "--json"),
+        *("--out", tmp_path / "my.safetensors", "--store", tmp_path / "store"),
+        *("--plots", tmp_path / "plots"),
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["classes"] == list(CLASSES)
+    assert result["computed"] == 36
+    assert done.stderr.count("broken.png") == 1
+    assert (tmp_path / "plots" / "curves.png").exists()
+    assert pycnn.load(tmp_path / "my.safetensors").labels == CLASSES
+    wrong = pycnn_train(
+        *(folder, "--model", tmp_path / "small.safetensors", "--tap", "pol2"),
+        *("--out", tmp_path / "my.safetensors"),
+    )
+    assert wrong.returncode == 1
+    assert "did you mean 'pool2'" in wrong.stderr
+
+
+_EXTRACT = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_transfer import *
+extract(small_net(), "pool", stripes(1000), store=sys.argv[1])
+"""
+
+
+def test_a_killed_extraction_goes_on_where_it_was(model: Model, tmp_path: Path) -> None:
+    program = _EXTRACT.format(tests=str(Path(__file__).parent))
+    writer = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
+    while not any(index.stat().st_size for index in tmp_path.glob("*/index")):
+        assert writer.poll() is None, "it ended before it wrote anything"
+        time.sleep(0.001)
+    writer.kill()
+    writer.wait()
+    features = extract(model, "pool", stripes(1000), store=tmp_path)
+    assert 0 < features.computed < 3000
+    whole = extract(model, "pool", stripes(1000), store=tmp_path / "another")
+    np.testing.assert_array_equal(features.matrix(), whole.matrix())
+
+
+_FULL_DISK = """
+import resource, sys
+sys.path.insert(0, {tests!r})
+from test_transfer import *
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    fit(small_net(), stripes(100), "features", store=sys.argv[1])
+except pycnn.StoreError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_half_way(model: Model, tmp_path: Path) -> None:
+    program = _FULL_DISK.format(tests=str(Path(__file__).parent))
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert "64 rows of 64 bytes are kept" in done.stdout
+    assert fit(model, stripes(100), "features", store=tmp_path).computed == 300 - 64
