@@ -25,7 +25,8 @@ def sources() -> list[Path]:
     folder = ROOT / "csrc/cuda/kernels"
     kernels = sorted([*folder.glob("*.cu"), *folder.glob("*.cpp")])
     kernels.sort(key=lambda path: not path.name.startswith("conv2d"))
-    return [*kernels, *sorted((ROOT / "tests/cuda_emulator").glob("*.cpp"))]
+    emulator = sorted((ROOT / "tests/cuda_emulator").glob("*.cpp"))
+    return [*kernels, *emulator, ROOT / "csrc/core/tensor.cpp"]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-@pytest.mark.parametrize("test", ["emulator", "index_maps", "ops"])
+@pytest.mark.parametrize("test", ["emulator", "index_maps", "ops", "conv2d"])
 def test_kernels(program: Path, test: str) -> None:
     done = subprocess.run([program, test], capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]

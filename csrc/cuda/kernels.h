@@ -7,9 +7,9 @@
 // to run for the same shapes and plan.
 //
 // Layout: NHWC. A Tensor may be a slice of the channels of a larger one (a concatenation written in
-// place): `data` then points to its first channel and `pitch` is the larger one's. What lies between
-// C and the pitch is neither read nor written. Every op takes any alignment and any number of
-// channels, and is fast where is_aligned().
+// place): `data` then points to its first channel and `pitch` is the larger one's. What lies
+// between C and the pitch is neither read nor written. Every op takes any alignment and any number
+// of channels, and is fast where is_aligned().
 #pragma once
 
 #include <cstddef>
@@ -35,8 +35,8 @@ namespace pycnn::cuda {
 
 // What is stored and how products are made; sums are float32 always.
 enum class DType {
-    kFloat32,   // strict
-    kTf32,      // stored as float32, multiplied in convolutions with 10 bits of mantissa
+    kFloat32,  // strict
+    kTf32,     // stored as float32, multiplied in convolutions with 10 bits of mantissa
     kFloat16,
     kBfloat16,
 };
@@ -99,8 +99,8 @@ const char* algorithm_name(ConvAlgorithm algorithm);
 struct ConvPacking {
     DType dtype = DType::kFloat32;
     bool depthwise = false;  // [r][s][k], else [k][r][s][c]
-    // 0: x is read where it lies. Else the kernels first bring x into the workspace, as float32 NCHW
-    // or NHWC it may be, with its channels padded to whole vectors and, where fold > 1, with
+    // 0: x is read where it lies. Else the kernels first bring x into the workspace, as float32
+    // NCHW or NHWC it may be, with its channels padded to whole vectors and, where fold > 1, with
     // fold x fold pixels made one (space to depth): a convolution of stride `fold` becomes one of
     // stride 1 with more channels.
     int64_t fold = 0;
@@ -111,8 +111,8 @@ struct ConvProblem {
     DType dtype = DType::kFloat32;
     ops::Conv2dParams params;  // its `algorithm` is the CPU's and not looked at
     Shape x, weight;           // weight (K,C/G,R,S)
-    bool x_nchw = false;   // x is plain float32 NCHW (a network's input); needs groups == 1
-    bool aligned = true;   // is_aligned(x), of an NHWC x
+    bool x_nchw = false;       // x is plain float32 NCHW (a network's input); needs groups == 1
+    bool aligned = true;       // is_aligned(x), of an NHWC x
 };
 
 // All that is decided about one convolution. A pure function of the problem and the device makes
@@ -142,8 +142,8 @@ int64_t conv2d_packed_bytes(const ConvPlan& plan);
 
 struct ConvArgs {
     ConvPlan plan;
-    const void* x = nullptr;       // NHWC of plan.problem.dtype, or NCHW float32
-    int64_t x_pitch = 0;           // of an NHWC x
+    const void* x = nullptr;        // NHWC of plan.problem.dtype, or NCHW float32
+    int64_t x_pitch = 0;            // of an NHWC x
     const void* weights = nullptr;  // conv2d_pack's
     const float* bias = nullptr;    // (K), or null
     Tensor residual;                // data is null without one
@@ -158,7 +158,8 @@ void launch_conv2d(const ConvArgs& args, const Stream& stream);
 // first). `encode_tensor_map` is the device layer's (csrc/cuda/device.h), since it needs the
 // driver's entry point; `map` is a CUtensorMap.
 struct TensorMapSpec {
-    DType dtype = DType::kFloat16;  // kTf32 is CU_TENSOR_MAP_DATA_TYPE_TFLOAT32: rounds when loading
+    DType dtype =
+        DType::kFloat16;  // kTf32 is CU_TENSOR_MAP_DATA_TYPE_TFLOAT32: rounds when loading
     const void* address = nullptr;
     int rank = 0;
     int64_t sizes[5] = {};

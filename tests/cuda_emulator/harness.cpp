@@ -60,8 +60,10 @@ double rounding_tolerance(DType dtype) {
     return 0;
 }
 
-double sum_tolerance(DType dtype, int64_t terms) {
-    return std::max(rounding_tolerance(dtype), 2e-8 * std::sqrt(static_cast<double>(terms)));
+double sum_tolerance(DType dtype, int64_t terms, int64_t outputs) {
+    const double sums = 2e-8 * std::sqrt(static_cast<double>(terms)) *
+                        (1 + 4 / std::sqrt(static_cast<double>(outputs)));
+    return std::max(rounding_tolerance(dtype), sums);
 }
 
 float stored(float value, DType dtype) {
@@ -190,6 +192,7 @@ int main(int argc, char** argv) {
         {"emulator", test_emulator},
         {"index_maps", test_index_maps},
         {"ops", test_ops},
+        {"conv2d", test_conv2d},
     };
     for (const auto& [test, run] : tests) {
         bool wanted = argc == 1;

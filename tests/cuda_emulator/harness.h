@@ -24,8 +24,8 @@ std::string text(const Shape& shape);
 // rounded once to the dtype: at most half a unit in the last place, 2^-24, 2^-11 or 2^-8, over the
 // root of 3; with a margin.
 double rounding_tolerance(DType dtype);
-// And of a float32 sum of so many terms.
-double sum_tolerance(DType dtype, int64_t terms);
+// And of float32 sums of so many terms, as tests/tolerances.py has it.
+double sum_tolerance(DType dtype, int64_t terms, int64_t outputs);
 
 // As a kernel of this dtype sees a number.
 float stored(float value, DType dtype);      // float32 for TF32
@@ -89,5 +89,6 @@ void expect_failure(const std::string& what, const std::string& expected,
 void test_emulator();
 void test_index_maps();
 void test_ops();
+void test_conv2d();
 
 }  // namespace pycnn::cuda::test
