@@ -99,10 +99,10 @@ const char* algorithm_name(ConvAlgorithm algorithm);
 struct ConvPacking {
     DType dtype = DType::kFloat32;
     bool depthwise = false;  // [r][s][k], else [k][r][s][c]
-    // 0: x is read where it lies. Else the kernels first bring x into the workspace, as float32
-    // NCHW or NHWC it may be, with its channels padded to whole vectors and, where fold > 1, with
-    // fold x fold pixels made one (space to depth): a convolution of stride `fold` becomes one of
-    // stride 1 with more channels.
+    // 0: x is read where it lies. Else it is first copied to the workspace, from NHWC or from plain
+    // float32 NCHW, with its channels padded to whole vectors and, where fold > 1, with fold x fold
+    // pixels made one (space to depth): a convolution of stride `fold` becomes one of stride 1 with
+    // more channels.
     int64_t fold = 0;
     bool operator==(const ConvPacking&) const = default;
 };
