@@ -39,7 +39,7 @@ struct Thread {
 
 struct Gathering {
     const char* name = nullptr;
-    int size = 0, arrived = 0;
+    int arrived = 0;
     std::vector<void*> arguments;
 };
 
@@ -49,7 +49,9 @@ struct Block {
     void* shared = nullptr;
     int64_t shared_bytes = 0;
     int arrived[16] = {}, expected[16] = {};
-    std::vector<Gathering> gatherings;  // by first thread of the group
+    // By first thread, of warps and of warpgroups: while one warp waits for its lanes, the others
+    // of its warpgroup may be ahead.
+    std::vector<Gathering> warps, warpgroups;
     std::string failure;
     bool progressed = false;
 };
@@ -154,12 +156,12 @@ void barrier(int id, int count) {
 void collective(const char* name, int size, void* argument, Collective operation) {
     const int thread = static_cast<int>(current->place.thread.x);
     const int first = thread / size * size;
-    Gathering& g = block->gatherings[static_cast<size_t>(first)];
+    auto& gatherings = size == kWarpSize ? block->warps : block->warpgroups;
+    Gathering& g = gatherings[static_cast<size_t>(first)];
     if (g.arrived == 0) {
         g.name = name;
-        g.size = size;
         g.arguments.resize(static_cast<size_t>(size));
-    } else if (std::strcmp(g.name, name) != 0 || g.size != size) {
+    } else if (std::strcmp(g.name, name) != 0) {
         fail(std::string("is at ") + name + " while others of its warp are at " + g.name);
     }
     g.arguments[static_cast<size_t>(thread - first)] = argument;
@@ -208,7 +210,8 @@ void run(const LaunchShape& shape, const std::function<void()>& kernel) {
     Block b;
     b.kernel = &kernel;
     b.threads = std::vector<Thread>(shape.block.x);
-    b.gatherings.resize(shape.block.x);
+    b.warps.resize(shape.block.x);
+    b.warpgroups.resize(shape.block.x);
     b.shared_bytes = shape.shared_bytes;
     // Of exactly this size, for AddressSanitizer.
     const size_t bytes = static_cast<size_t>(shape.shared_bytes > 0 ? shape.shared_bytes : 1);
