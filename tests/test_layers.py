@@ -49,7 +49,7 @@ THIRD_PARTY = {
 }
 STANDARD = {"numpy", "pycnn"}
 
-CPP_LAYERS = ["core", "ops headers", "cpu", "ops", "program", "bindings"]
+CPP_LAYERS = ["core", "ops headers", "cuda", "cpu", "ops", "program", "bindings"]
 
 
 def python_files() -> list[Path]:
@@ -103,7 +103,7 @@ def test_every_dependency_is_accounted_for() -> None:
 
 
 def cpp_files() -> list[Path]:
-    return sorted(f for f in (ROOT / "csrc").rglob("*") if f.suffix in (".h", ".cpp"))
+    return sorted(f for f in (ROOT / "csrc").rglob("*") if f.suffix in (".h", ".cpp", ".cu"))
 
 
 def cpp_layer(path: Path) -> str:
