@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pycnn import _core
-from pycnn.compile import Plan, arena_elems, compile_graph, workspace_elems
+from pycnn.backend import Parameters, Plan, backend_for
 from pycnn.errors import ImageError, InputWarning, ShapeError, UnsupportedError
 from pycnn.formats import Content, write
 from pycnn.graph import Graph, Node
-from pycnn.opset import DEFAULT_TUNING, OPS, Array, Shape, Tuning
-from pycnn.passes import choose_algorithms, optimize
+from pycnn.opset import DEFAULT_TUNING, Array, Shape, Tuning
+from pycnn.passes import optimize
 from pycnn.passport import Passport
 from pycnn.summary import Summary, summarize
 from pycnn.vision.input_check import look as look_at_input
@@ -64,7 +64,8 @@ class Memory:
     weights_bytes
         The packed weights, kept as long as the model.
     activation_bytes
-        The arena of the plan, and the workspaces of the threads.
+        The arena of the plan, and the workspaces of the threads. On a GPU without what the copies
+        of arrays in host memory take.
     output_bytes
         The arrays that `run` returns.
     """
@@ -83,6 +84,7 @@ class _Request(NamedTuple):
     """What a plan is compiled for."""
 
     shapes: tuple[Shape, ...]
+    dtypes: tuple[str, ...]
     outputs: tuple[tuple[str, str], ...]  # public name, layer
     softmax: bool
 
@@ -124,11 +126,11 @@ class Model:
         check_input: bool = True,
         strict: bool = False,
         tuning: Tuning = DEFAULT_TUNING,
+        device: str = "cpu",
+        dtype: str = "float32",
     ) -> None:
         if threads is not None and not (isinstance(threads, int) and 1 <= threads <= 1024):
             raise ValueError(f"threads must be an integer of 1 to 1024, got {threads!r}")
-        if isa is not None:
-            _core.require_isa(isa)
         self.graph = graph
         self.variant = variant
         self.preprocessing = preprocessing
@@ -137,14 +139,18 @@ class Model:
         self._choices = dict(choices or {})
         self._default_weights = default_weights
         self.recognised_by = recognised_by
-        self._threads = threads
-        self._isa = isa
+        self._options = {
+            "threads": threads,
+            "isa": isa,
+            "tuning": tuning,
+            "device": device,
+            "dtype": dtype,
+        }
+        self._backend = backend_for(device, dtype, threads, isa, tuning)
         self._check_input = check_input
         self._strict = strict
         self._looks = check_input or strict
         self._runs = 0
-        self._tuning = tuning
-        self._packed: dict[object, Any] = {}
         self._plans: OrderedDict[_Request, Plan] = OrderedDict()
         self._unlock()
         _models.add(self)
@@ -169,6 +175,9 @@ class Model:
         batch : (N, C, H, W) float32
             NumPy array, or anything with DLPack; preprocessed as the network expects. Any N;
             another H and W where the network allows it. A mapping by input name for several inputs.
+            A model on a GPU also takes arrays in that GPU's memory (torch, CuPy, anything with
+            DLPack or ``__cuda_array_interface__``), without a copy, on the stream on which their
+            library works at the moment; also float16 and bfloat16 ones.
         taps : names of layers
             Also return what these layers compute, by the paper's names.
         until : name of a layer
@@ -178,8 +187,9 @@ class Model:
         Returns
         -------
         array, or dict of name to array
-            Logits ``(N, classes)`` for a registered network. A dict when there are auxiliary heads
-            or taps; the main output comes under its layer's name.
+            Logits ``(N, classes)`` for a registered network, float32. A dict when there are
+            auxiliary heads or taps; the main output comes under its layer's name. A GPU array in
+            gives a GPU array out, of the same library, at once: the GPU computes on.
 
         Raises
         ------
@@ -190,7 +200,8 @@ class Model:
 
         Notes
         -----
-        The bits of a row depend on neither its batch, its place there, the threads nor the run.
+        The bits of a row depend on neither its batch, its place there, the threads nor the run; on
+        a GPU they are the same from run to run of a shape.
         A tap on a layer that is otherwise fused (a convolution before its batch norm) keeps it
         apart, which may change the last bits of what follows.
         """
@@ -284,7 +295,7 @@ class Model:
     @property
     def threads(self) -> int:
         """How many threads a run may use."""
-        return self._threads or _core.default_num_threads()
+        return self._backend.threads
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the weights, as float32, and what else it takes to load the model again.
@@ -353,34 +364,27 @@ class Model:
         shapes = self._input_shapes(batch, size)
         graph = optimize(self.graph.with_outputs(self.graph.outputs))
         values = graph.shapes(shapes)
-        graph = choose_algorithms(graph, values, self._tuning)
-        workspaces = self.threads * workspace_elems(graph, values)
+        weights, activations = self._backend.memory(graph, shapes)
         outputs = sum(
             _core.storage_elems(values[name], blocked=False) for name in graph.outputs.values()
         )
-        return Memory(
-            weights_bytes=sum(
-                {
-                    _packing_key(node): spec.packed_bytes(node.attrs, graph.param_shapes(node))
-                    for node in graph.nodes
-                    if (spec := OPS[node.op]).pack
-                }.values()
-            ),
-            activation_bytes=4 * (arena_elems(graph, shapes) + workspaces),
-            output_bytes=4 * outputs,
-        )
+        return Memory(weights, activations, 4 * outputs)
+
+    def compile(self, batch: int = 1, size: tuple[int, int] | None = None) -> Plan:
+        """Compile for a batch before the first run of one; the plan can be profiled."""
+        shapes = tuple(self._input_shapes(batch, size).values())
+        outputs = tuple(self.graph.outputs.items())
+        return self._plan(_Request(shapes, ("float32",) * len(shapes), outputs, False))
 
     def trim(self) -> None:
         """Let go of all plans, arenas and packed weights; the next run makes them anew."""
         with self._compile_lock, self._lock:
+            self._backend.trim(list(self._plans.values()))
             self._plans.clear()
-            self._packed.clear()
 
     def __repr__(self) -> str:
-        isa = self._isa or _core.active_isa()
         return (
-            f"<pycnn.Model {self.name}, weights: {self.weights_origin}, "
-            f"{isa}, {self.threads} threads>"
+            f"<pycnn.Model {self.name}, weights: {self.weights_origin}, {self._backend.describe()}>"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -405,11 +409,9 @@ class Model:
             "weights": reference,
             "preprocessing": self.preprocessing,
             "labels": self.labels,
-            "threads": self._threads,
-            "isa": self._isa,
             "check_input": self._check_input,
             "strict": self._strict,
-            "tuning": self._tuning,
+            **self._options,
         }
 
     def _layer(self, name: str) -> str:
@@ -437,18 +439,20 @@ class Model:
             raise ShapeError(
                 f"{self.name} has the inputs {list(self.graph.inputs)}, got {list(given)}"
             )
+
+        def plan_for(shapes: tuple[Shape, ...], dtypes: tuple[str, ...]) -> Plan:
+            return self._plan(_Request(shapes, dtypes, tuple(outputs.items()), softmax))
+
+        values = [given[name] for name in self.graph.inputs]
+        if self._backend.takes(values[0]):
+            return self._backend.run_there(plan_for, values)
         arrays = [
-            check_batch(given[name], size, self.name, self.preprocessing is not None)
-            for name, size in self.graph.inputs.items()
+            check_batch(value, size, self.name, self.preprocessing is not None)
+            for value, size in zip(values, self.graph.inputs.values(), strict=True)
         ]
         if look and self.preprocessing is not None:
             self._look_at(arrays[0], self.preprocessing)
-        request = _Request(
-            tuple(array.shape for array in arrays),
-            tuple(outputs.items()),
-            softmax,
-        )
-        return self._plan(request).run(arrays, self.threads, poison)
+        return self._backend.run(plan_for, arrays, poison)
 
     def _look_at(self, batch: Array, preprocessing: Preprocessing) -> None:
         """Warn, once, or raise where the batch is not as the preprocessing would make it.
@@ -492,13 +496,13 @@ class Model:
                 outputs={public: name},
             )
         inputs = dict(zip(self.graph.inputs, request.shapes, strict=True))
-        isa = self._isa or _core.active_isa()
+        dtypes = dict(zip(self.graph.inputs, request.dtypes, strict=True))
         optional = self.graph.parameters
         if self.variant is None:  # the file of weights may be that of a larger network
             optional = {**self._weights.shapes, **optional}
         check(graph, self._weights, optional=optional)
         try:
-            return compile_graph(optimize(graph), inputs, self._pack, isa, self._tuning)
+            return self._backend.compile(optimize(graph), inputs, dtypes, self._parameters)
         except ShapeError as error:
             nominal = {name: (1, *size) for name, size in self.graph.inputs.items()}
             if all(shape[2:] == nominal[name][2:] for name, shape in inputs.items()):
@@ -506,38 +510,18 @@ class Model:
             sizes = ", ".join(f"{h} x {w}" for _, _, h, w in nominal.values())
             raise ShapeError(f"{error}; images of this network are {sizes}") from None
 
-    def _pack(self, node: Node) -> Any:
-        """Packed weights of a node, made once and shared by all plans."""
-        spec = OPS[node.op]
-        key = _packing_key(node)
-        if spec.pack is not None and key not in self._packed:
-            arrays = {
-                role: parameter(self._weights, self.graph, name)
-                for role, name in node.params.items()
-            }
-            weight = node.params.get("weight")
-            mapped = (
-                weight is not None
-                and self._weights.is_mapped(weight)
-                and not arrays["weight"].flags.writeable
-            )
-            self._packed[key] = spec.pack({**node.attrs, "mapped": mapped}, arrays)
-        return self._packed[key]
-
-
-# What decides packed values beside the parameters and the algorithm.
-_PACKED_ATTRS = ("eps", "bn.eps", "connections", "shape")
-
-
-def _packing_key(node: Node) -> tuple[object, ...]:
-    """Tell apart what is packed: nodes that share parameters may pack them differently."""
-    values = tuple(repr(node.attrs.get(name)) for name in _PACKED_ATTRS)
-    return (
-        node.op,
-        OPS[node.op].packing(node.attrs),
-        values,
-        tuple(sorted(node.params.items())),
-    )
+    def _parameters(self, node: Node) -> Parameters:
+        """A node's parameters, for packing."""
+        arrays = {
+            role: parameter(self._weights, self.graph, name) for role, name in node.params.items()
+        }
+        weight = node.params.get("weight")
+        mapped = (
+            weight is not None
+            and self._weights.is_mapped(weight)
+            and not arrays["weight"].flags.writeable
+        )
+        return Parameters(arrays, mapped)
 
 
 def check_batch(batch: Any, size: tuple[int, int, int], name: str, images: bool) -> Array:

@@ -14,13 +14,16 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHON_LAYERS = [
     "errors",
     "_core",
+    "_cuda",
     "indices",
     "opset",
     "graph",
     "graph_json",
     "passes",
     "planner",
+    "placement",
     "compile",
+    "cuda",
     "ops",
     "formats",
     "weights",
@@ -31,6 +34,7 @@ PYTHON_LAYERS = [
     "download",
     "hub",
     "summary",
+    "backend",
     "model",
     "loading",
     "conversion",
@@ -49,6 +53,8 @@ THIRD_PARTY = {
 }
 STANDARD = {"numpy", "pycnn"}
 
+# Beside the kernels, who may know CUDA's headers.
+CUDA_RUNTIME = {"cuda/check.h", "cuda/device.cpp", "cuda/tensor_map.cpp"}
 CPP_LAYERS = ["core", "ops headers", "cuda", "cpu", "ops", "program", "bindings"]
 
 
@@ -121,8 +127,13 @@ def test_cpp_includes_point_upwards(file: Path) -> None:
         assert (ROOT / "csrc" / name).is_file(), f"{name} is not below csrc/"
         order = (CPP_LAYERS.index(cpp_layer(Path(name))), CPP_LAYERS.index(cpp_layer(own)))
         assert order[0] <= order[1], f"{own} includes {name}"
+        if own.parts[0] == "cuda":  # it does not link the engine
+            assert cpp_layer(Path(name)) in ("core", "ops headers", "cuda"), f"{own}: {name}"
     for name in re.findall(r"#include <([^>]+)>", text):
         if name.startswith("pybind11"):
             assert own.parts[0] == "bindings"
+        if name.startswith("cuda"):
+            kernel = own.parts[:2] == ("cuda", "kernels")
+            assert kernel or str(own) in CUDA_RUNTIME, f"{own}: the seam is csrc/cuda/device.h"
     if own.parts[:2] == ("cpu", "kernels"):
         assert not re.search(r"std::(?!mem)", re.sub(r"//.*", "", text)), "templates: see vec.h"
