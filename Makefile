@@ -3,13 +3,17 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# Whether the kernels for NVIDIA GPUs are compiled too: ON, OFF, or AUTO (where nvcc is found). A
+# developer's build leaves them out: they take longer than all the rest. `pip install .` has AUTO.
+PYCNN_CUDA ?= OFF
+WITH_CUDA = --config-settings=cmake.define.PYCNN_CUDA=$(PYCNN_CUDA)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CROSS_CXX := aarch64-linux-gnu-g++
 CROSS_RUN := qemu-aarch64 -L /usr/aarch64-linux-gnu
 
-BUILD_FILES := CMakeLists.txt $(shell find csrc -type f)
-CXX_FILES := $(shell find csrc tests/cpp -type f -name '*.cpp' -o -type f -name '*.h')
+BUILD_FILES := CMakeLists.txt $(wildcard cmake/*.cmake) $(shell find csrc -type f)
+CXX_FILES := $(shell find csrc tests -type f -name '*.cpp' -o -type f -name '*.cu' -o -type f -name '*.h')
 TESTS ?= tests
 
 # Two pips must not write to one environment at a time; ninja runs the compilers in parallel.
@@ -51,9 +55,13 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 $(VENV)/.bench: $(VENV)/.made pyproject.toml constraints.txt
 	$(call install,['project']['optional-dependencies']['bench'])
 
-$(VENV)/.core: $(VENV)/.build-tools $(BUILD_FILES)
+# Remembers the value, so that another one builds again.
+$(VENV)/.cuda-$(PYCNN_CUDA): $(VENV)/.made
+	@rm -f $(VENV)/.cuda-* && touch $@
+
+$(VENV)/.core: $(VENV)/.build-tools $(BUILD_FILES) $(VENV)/.cuda-$(PYCNN_CUDA)
 	@echo "Building the extension; the first time takes a minute or two"
-	@$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable .
+	@$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable . $(WITH_CUDA)
 	@touch $@
 
 .PHONY: core setup setup-bench
@@ -75,23 +83,29 @@ test-all: core $(VENV)/.test  ## run the tests and the long sweeps
 
 # --- checking the source ---
 
+# `_cuda` needs no GPU to be looked at, and the tests' one is at hand without nvcc.
+define stubs
+	$(BIN)/pybind11-stubgen pycnn._core --exit-code --output-dir build/stubs
+	@PYTHONPATH=build/cuda-on-host $(BIN)/pybind11-stubgen _cuda --exit-code --output-dir build/stubs/pycnn
+endef
+
 .PHONY: lint format stub
-lint: core $(VENV)/.dev  ## formatting, ruff, mypy, and whether the stub is the extension's
+lint: core cuda-on-host $(VENV)/.dev  ## formatting, ruff, mypy, and whether the stubs are the extensions'
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	@$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
 	$(BIN)/mypy
-	$(BIN)/pybind11-stubgen pycnn._core --exit-code --output-dir build/stubs
-	@diff -u pycnn/_core.pyi build/stubs/pycnn/_core.pyi || { echo "pycnn/_core.pyi is not the extension's: run make stub" >&2; exit 1; }
+	$(stubs)
+	@for name in _core _cuda; do diff -u pycnn/$$name.pyi build/stubs/pycnn/$$name.pyi || { echo "pycnn/$$name.pyi is not the extension's: run make stub" >&2; exit 1; }; done
 
 format: $(VENV)/.dev  ## format Python and C++ in place
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	@$(BIN)/clang-format -i $(CXX_FILES)
 
-stub: core $(VENV)/.dev  ## generate pycnn/_core.pyi from the extension
-	$(BIN)/pybind11-stubgen pycnn._core --exit-code --output-dir build/stubs
-	cp build/stubs/pycnn/_core.pyi pycnn/_core.pyi
+stub: core cuda-on-host $(VENV)/.dev  ## generate pycnn/_core.pyi and _cuda.pyi from the extensions
+	$(stubs)
+	cp build/stubs/pycnn/_core.pyi build/stubs/pycnn/_cuda.pyi pycnn/
 
 # --- the engine without Python ---
 
@@ -100,6 +114,11 @@ define selfcheck
 	$(BIN)/cmake -S . -B build/$(1) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DPYCNN_BUILD_SELFCHECK=ON $(2) $(CMAKE_ARGS)
 	$(BIN)/cmake --build build/$(1)
 endef
+
+.PHONY: cuda-on-host
+cuda-on-host: $(VENV)/.build-tools  ## build the tests' `_cuda`, whose kernels run on the host, into build/cuda-on-host
+	@$(BIN)/cmake -S . -B build/cuda-on-host -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DPYCNN_BUILD_CUDA_ON_HOST=ON -DPython_EXECUTABLE=$(abspath $(BIN))/python -Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) $(CMAKE_ARGS) > /dev/null
+	@$(BIN)/cmake --build build/cuda-on-host --target _cuda
 
 .PHONY: selfcheck-aarch64 selfcheck-sanitized
 selfcheck-aarch64: $(VENV)/.build-tools  ## cross-compile tests/cpp/selfcheck.cpp for ARM, run it under qemu
@@ -114,12 +133,41 @@ selfcheck-sanitized: $(VENV)/.build-tools  ## build it for this machine with ASa
 
 comma := ,
 
+# --- on a machine with an NVIDIA GPU: with the Python and torch that are there, without network ---
+
+GPU_PYTHON ?= python3
+GPU := build/gpu/venv
+# For gpu-bench: NETS=resnet50,vgg16 BATCH=1,256 DTYPE=float16,tf32; it goes on where it stopped.
+DTYPE ?= float16
+
+.PHONY: gpu gpu-build gpu-test gpu-sanitize gpu-bench
+gpu: gpu-build gpu-test gpu-sanitize gpu-bench  ## all of these; each alone ends within 8 minutes
+
+# Sees all packages of GPU_PYTHON, whether that is a system's or itself of a venv.
+$(GPU)/.made:
+	$(GPU_PYTHON) -m venv --without-pip --clear $(GPU)
+	$(GPU_PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$($(GPU)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/host.pth"
+	@touch $@
+
+gpu-build: $(GPU)/.made  ## build with CUDA, for GPU_PYTHON, into build/gpu
+	$(GPU)/bin/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable . --config-settings=build-dir=build/gpu/cmake --config-settings=cmake.define.PYCNN_CUDA=ON
+	$(GPU)/bin/pycnn doctor
+
+gpu-test:  ## every op and network on the GPU, in every dtype
+	$(GPU)/bin/python -m pytest -p no:cacheprovider tests/test_gpu.py
+
+gpu-sanitize:  ## the ops under compute-sanitizer: memory errors, then races in shared memory
+	for tool in memcheck racecheck; do compute-sanitizer --tool $$tool --error-exitcode 1 $(GPU)/bin/python -m pytest -p no:cacheprovider tests/test_gpu.py -k test_op || exit 1; done
+
+gpu-bench:  ## networks and layers beside PyTorch, into benchmarks/results/gpu.json and gpu.md
+	$(GPU)/bin/python -m benchmarks gpu --resume --minutes 7 --dtype $(DTYPE) $(if $(NETS),--networks $(NETS)) $(if $(BATCH),--batch $(BATCH))
+
 # --- packaging ---
 
 .PHONY: wheel clean distclean
 wheel: $(VENV)/.build-tools  ## build dist/pycnn-*.whl
 	@rm -f dist/pycnn-*.whl
-	$(PIP) wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
+	$(PIP) wheel --quiet --no-build-isolation --no-deps --wheel-dir dist . $(WITH_CUDA)
 	@ls -l dist/pycnn-*.whl
 
 clean:  ## remove what was built

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,17 @@ def _parser() -> argparse.ArgumentParser:
     streams.add_argument("--turns", type=int, default=3, help="turns of each engine")
     streams.add_argument("--json", type=Path, default=RESULTS / "streams.json")
     streams.set_defaults(command=_streams)
+    gpu = commands.add_parser("gpu", help="networks and their layers on a GPU, beside PyTorch")
+    gpu.add_argument("--networks", type=_list, metavar="A,B", help="default: all of the papers")
+    gpu.add_argument("--batch", type=_numbers, default=[1, 8, 32, 128, 256], metavar="1,8")
+    gpu.add_argument("--dtype", type=_list, default=["float16"], metavar="A,B")
+    gpu.add_argument("--engines", type=_list, metavar="A,B", help="default: all")
+    gpu.add_argument("--turns", type=int, default=5, help="turns of each engine")
+    gpu.add_argument("--resume", action="store_true", help="leave what the file has")
+    gpu.add_argument("--minutes", type=float, help="begin no cell later than that")
+    gpu.add_argument("--rehearse", action="store_true", help="on the CPU: does it run?")
+    gpu.add_argument("--json", type=Path, default=RESULTS / "gpu.json", help="and Markdown beside")
+    gpu.set_defaults(command=_gpu)
 
     counting = commands.add_parser("instructions", help="of each kernel, beside the stored ones")
     counting.add_argument("--store", action="store_true", help="these are to be kept from now on")
@@ -211,6 +224,44 @@ def _streams(args: argparse.Namespace) -> int:
     found = {"machine": described, "results": streams.as_json(results)}
     _write(args.json, found, streams.markdown(results, machine.heading(described, None)))
     return 0
+
+
+def _gpu(args: argparse.Namespace) -> int:
+    from benchmarks.gpu import clock, harness, report
+    from benchmarks.gpu.engines import ENGINES
+    from benchmarks.peers.harness import NETWORKS
+
+    unknown = set(args.networks or ()) - set(NETWORKS) | set(args.engines or ()) - set(ENGINES)
+    if unknown:
+        return _misuse(f"there is no {', '.join(unknown)}")
+    timer = clock.Rehearsal() if args.rehearse else clock.Gpu()
+    turns = harness.Turns(1, 0.0, 1) if args.rehearse else harness.Turns(args.turns)
+    described = {**machine.describe(), **timer.describe()}
+    last_start = time.monotonic() + 60 * (args.minutes or math.inf)
+    failed = False
+    entries, peaks = report.read(args.json)
+    for dtype in args.dtype:
+        peaks[f"{described['card']}, {dtype}"] = clock.peaks(timer, dtype)
+    for network in args.networks or NETWORKS:
+        for batch in args.batch:
+            for dtype in args.dtype:
+                cell = harness.Cell(network, batch, dtype)
+                if args.resume and report.has(entries, cell, described["card"]):
+                    continue
+                if time.monotonic() > last_start:
+                    print(f"benchmarks: {cell} and later are left: run this again", file=sys.stderr)
+                    return 1 if failed else 0
+                found = harness.measure(cell, args.engines or list(ENGINES), turns, timer)
+                layers = [] if args.rehearse else harness.layers(cell, runs=15)
+                about = {"card": described["card"], "commit": described["commit"]}
+                entry = {**vars(cell), **about, "layers": layers, **found}
+                print(report.line(entry), flush=True)
+                failed = failed or bool(report.wrong(entry))
+                entries = report.put(entries, entry)
+                heading = f"{described['card']}, torch {described['torch']}; see docs/gpu.md."
+                found_all = {"machine": described, "peaks": peaks, "entries": entries}
+                _write(args.json, found_all, report.markdown(entries, heading, peaks))
+    return 1 if failed else 0
 
 
 def _instructions(args: argparse.Namespace) -> int:

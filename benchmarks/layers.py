@@ -23,10 +23,8 @@ import pycnn
 from benchmarks.machine import DISTURBED, OthersBusy
 from benchmarks.markdown import table
 from pycnn import _core
-from pycnn.compile import compile_graph
 from pycnn.graph import Node
-from pycnn.opset import Shape, Tuning
-from pycnn.passes import optimize
+from pycnn.opset import Shape
 
 FLAGGED_PART, FLAGGED_SHARE = 0.03, 0.75
 _WINOGRAD = re.compile(r"winograd_f(\d+)x\1_(\d+)x\2(?:_stride(\d+))?")
@@ -66,12 +64,11 @@ class Network:
 
 def measure(name: str, batch: int, threads: int, peaks: dict[str, float], runs: int) -> Network:
     """The median time of each step over `runs` runs, and how far each layer is from its limit."""
-    model = pycnn.load(name, weights="random", threads=threads)
-    ((data, size),) = model.graph.inputs.items()
+    optimize = "latency" if batch == 1 else "throughput"
+    model = pycnn.load(name, weights="random", threads=threads, optimize=optimize)
+    (size,) = model.graph.inputs.values()
     x = np.random.default_rng(0).standard_normal((batch, *size), np.float32)
-    graph = optimize(model.graph.with_outputs(model.graph.outputs))
-    tuning = Tuning("latency" if batch == 1 else "throughput")
-    plan = compile_graph(graph, {data: x.shape}, model._pack, _core.active_isa(), tuning)
+    plan = model.compile(batch)
     plan.profile([x], threads)  # touches every page
     others = OthersBusy()
     profiles = [plan.profile([x], threads) for _ in range(runs)]

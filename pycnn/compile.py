@@ -1,4 +1,4 @@
-"""Graph + input shape -> Plan: a `_core.Program` with every tensor's place in one arena."""
+"""Graph + input shape -> Plan for the CPU: a `_core.Program`, every tensor placed in one arena."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from pycnn import _core
 from pycnn.graph import Graph, Node
 from pycnn.opset import DEFAULT_TUNING, OPS, Array, Shape, Tuning
 from pycnn.passes.choose_algorithms import choose_algorithms
-from pycnn.planner import Lifetime, plan
+from pycnn.placement import (
+    Aliases,
+    inputs_to_convert,
+    last_stage,
+    lifetimes_of,
+    output_shapes,
+    place,
+    stages_of,
+)
 
 Packer = Callable[[Node], Any]
 
@@ -56,69 +64,6 @@ class Plan:
         return {name: np.empty(shape, np.float32) for name, shape in self.outputs.items()}
 
 
-@dataclass
-class _Storage:
-    """A buffer of the arena, whole or the slice of it that a value takes."""
-
-    root: str  # the value that owns the buffer
-    channel: int = 0  # first channel of the slice
-
-
-class _Layout:
-    """Which values share memory: concatenations written in place, flattens that move nothing."""
-
-    def __init__(self, graph: Graph, shapes: Mapping[str, Shape]) -> None:
-        self.shapes = shapes
-        self._storage = {name: _Storage(name) for name in graph.names()}
-        self.in_place: dict[str, tuple[int, ...]] = {}
-        self.moved = {node.name for node in graph.nodes}
-        for node in graph.nodes:
-            source = node.inputs[0]
-            if (
-                node.op == "flatten"
-                and shapes[source] == shapes[node.name]
-                and source not in graph.inputs
-            ):
-                self._storage[node.name] = _Storage(source)
-                self.moved.discard(node.name)
-        # Outer concatenations first, so that inner ones are placed inside them.
-        for node in reversed(graph.nodes):
-            if node.op == "concat":
-                self._place_members(graph, node)
-
-    def _place_members(self, graph: Graph, node: Node) -> None:
-        block = _core.CHANNEL_BLOCK
-        channel, placed = 0, []
-        for i, member in enumerate(node.inputs):
-            channels = self.shapes[member][1]
-            last = i == len(node.inputs) - 1
-            # A kernel writes whole blocks, so the slice must begin and end at one, or be the last.
-            if (
-                channel % block == 0
-                and (channels % block == 0 or last)
-                and member not in graph.inputs
-                and self._storage[member].root == member
-                and not any(
-                    storage.root == member
-                    for name, storage in self._storage.items()
-                    if name != member
-                )
-                and node.inputs.count(member) == 1
-            ):
-                self._storage[member] = _Storage(node.name, channel)
-                placed.append(i)
-            channel += channels
-        self.in_place[node.name] = tuple(placed)
-
-    def resolve(self, name: str) -> tuple[str, int]:
-        """Return the value that owns the buffer of `name`, and its first channel there."""
-        channel = 0
-        while self._storage[name].root != name:
-            channel += self._storage[name].channel
-            name = self._storage[name].root
-        return name, channel
-
-
 def compile_graph(
     graph: Graph,
     inputs: Mapping[str, Shape],
@@ -148,10 +93,10 @@ def compile_graph(
     """
     shapes = graph.shapes(inputs)
     graph = choose_algorithms(graph, shapes, tuning)
-    layout = _Layout(graph, shapes)
-    blocked_inputs = _inputs_needed_blocked(graph)
-    stages = _stages(graph, layout)
-    offset_of, arena = _place(graph, layout, blocked_inputs, stages)
+    aliases = Aliases(graph, shapes, _core.CHANNEL_BLOCK)
+    blocked_inputs = inputs_to_convert(graph, _reads_plain)
+    stages = stages_of(graph, aliases)
+    offset_of, arena = _place(graph, aliases, stages)
 
     program = _core.Program(
         arena,
@@ -161,7 +106,7 @@ def compile_graph(
     plain = {name: 1 + i for i, name in enumerate(inputs)}
 
     def ref(name: str) -> _core.TensorRef:
-        root, channel = layout.resolve(name)
+        root, channel = aliases.resolve(name)
         shape = shapes[name]
         start = channel // _core.CHANNEL_BLOCK * shape[2] * shape[3] * _core.CHANNEL_BLOCK
         return _core.TensorRef(0, offset_of[root] + start, shape, buffer_channels=shapes[root][1])
@@ -173,34 +118,30 @@ def compile_graph(
         task = _core.layout_task(plain_ref(plain[name], shapes[name]), ref(name), isa)
         program.add(name, task, -1)
     for node in sorted(graph.nodes, key=lambda node: stages[node.name]):
-        if node.name not in layout.moved:
+        if node.name not in aliases.moved:
             continue
         spec, attrs = OPS[node.op], node.attrs
         if node.op == "concat":
-            attrs = {**attrs, "in_place": layout.in_place[node.name]}
+            attrs = {**attrs, "in_place": aliases.in_place[node.name]}
         sources = [
             plain_ref(plain[name], shapes[name])
-            if name in plain and i == 0 and spec.reads_plain
+            if name in plain and i == 0 and _reads_plain(node)
             else ref(name)
             for i, name in enumerate(node.inputs)
         ]
         weights = packed(node) if spec.pack else None
         for task in spec.tasks(attrs, sources, weights, ref(node.name), isa):
             program.add(node.name, task, stages[node.name])
-    outputs: dict[str, tuple[int, ...]] = {}
-    flat = vectors(graph)
     for i, (public, name) in enumerate(graph.outputs.items()):
-        shape = shapes[name]
-        target = plain_ref(1 + len(inputs) + i, shape)
-        program.add(public, _core.layout_task(ref(name), target, isa), _last(stages))
-        outputs[public] = shape[:2] if name in flat else shape
-    return Plan(program, dict(inputs), outputs, graph)
+        target = plain_ref(1 + len(inputs) + i, shapes[name])
+        program.add(public, _core.layout_task(ref(name), target, isa), last_stage(stages))
+    return Plan(program, dict(inputs), output_shapes(graph, shapes), graph)
 
 
 def arena_elems(graph: Graph, inputs: Mapping[str, Shape]) -> int:
     """Elements of the arena that :func:`compile_graph` would plan, without compiling."""
-    layout = _Layout(graph, graph.shapes(inputs))
-    return _place(graph, layout, _inputs_needed_blocked(graph), _stages(graph, layout))[1]
+    aliases = Aliases(graph, graph.shapes(inputs), _core.CHANNEL_BLOCK)
+    return _place(graph, aliases, stages_of(graph, aliases))[1]
 
 
 def workspace_elems(graph: Graph, shapes: Mapping[str, Shape]) -> int:
@@ -219,73 +160,18 @@ def workspace_elems(graph: Graph, shapes: Mapping[str, Shape]) -> int:
     )
 
 
-def vectors(graph: Graph) -> set[str]:
-    """Values that are ``(N, C)`` to the user: made by a flatten or a linear layer, and after it."""
-    found: set[str] = set()
-    for node in graph.nodes:
-        makes_images = "pool" in node.op or node.op in ("conv2d", "permute")
-        if node.op in ("flatten", "linear", "rbf") or (
-            not makes_images and all(source in found for source in node.inputs)
-        ):
-            found.add(node.name)
-    return found
+def _reads_plain(node: Node) -> bool:
+    return OPS[node.op].reads_plain
 
 
-def _inputs_needed_blocked(graph: Graph) -> list[str]:
-    """Inputs that something other than the first operand of a convolution reads."""
-    needed = set(graph.outputs.values())
-    for node in graph.nodes:
-        needed.update(node.inputs[1:] if OPS[node.op].reads_plain else node.inputs)
-    return [name for name in graph.inputs if name in needed]
-
-
-def _stages(graph: Graph, layout: _Layout) -> dict[str, int]:
-    """Node -> stage: one after the last of its inputs.
-
-    So the branches of an inception module or a projection shortcut run side by side. A node that
-    moves nothing stays in the stage of its inputs. Inputs are converted in stage -1.
-    """
-    stages: dict[str, int] = {}
-    for node in graph.nodes:
-        after = max((stages.get(name, -1) for name in node.inputs), default=-1)
-        in_place = layout.in_place.get(node.name, ())
-        works = node.name in layout.moved and len(in_place) < len(node.inputs)
-        stages[node.name] = after + works
-    return stages
-
-
-def _last(stages: Mapping[str, int]) -> int:
-    """The stage in which outputs are converted."""
-    return max(stages.values(), default=-1) + 1
-
-
-def _place(
-    graph: Graph,
-    layout: _Layout,
-    blocked_inputs: Sequence[str],
-    stages: Mapping[str, int],
-) -> tuple[dict[str, int], int]:
-    """Offset of each buffer of the arena, and the arena's size, in elements.
-
-    Buffers live by stages: what one task of a stage reads last, no other one of it overwrites.
-    """
-    spans: dict[str, tuple[int, int]] = {}
-
-    def touch(name: str, step: int) -> None:
-        root, _ = layout.resolve(name)
-        first, last = spans.get(root, (step, step))
-        spans[root] = (min(first, step), max(last, step))
-
-    for name in blocked_inputs:
-        touch(name, -1)
-    for node in graph.nodes:
-        touch(node.name, stages[node.name])
-        for name in node.inputs:
-            if name not in graph.inputs or name in blocked_inputs:
-                touch(name, stages[node.name])
-    for name in graph.outputs.values():
-        touch(name, _last(stages))
-    offsets, arena = plan(
-        [Lifetime(_core.storage_elems(layout.shapes[name]), *span) for name, span in spans.items()]
+def _place(graph: Graph, aliases: Aliases, stages: Mapping[str, int]) -> tuple[dict[str, int], int]:
+    """Offset of each buffer of the arena, and the arena's size, in elements."""
+    return place(
+        lifetimes_of(
+            graph,
+            aliases,
+            inputs_to_convert(graph, _reads_plain),
+            stages,
+            lambda name: _core.storage_elems(aliases.shapes[name]),
+        )
     )
-    return dict(zip(spans, offsets, strict=True)), arena

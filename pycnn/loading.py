@@ -41,6 +41,8 @@ def load(
     strict: bool = False,
     optimize: str = "latency",
     winograd: bool = True,
+    device: str = "cpu",
+    dtype: str = "float32",
     **choices: object,
 ) -> Model:
     """Load a network with its weights.
@@ -75,6 +77,14 @@ def load(
         image do not depend on its batch, so this is said here, not guessed from the batch.
     winograd : bool
         False: plain sums in every convolution, with the smallest errors (docs/numerics.md).
+    device : {"cpu", "cuda", "cuda:N", "auto"}
+        What it runs on: the CPU, or an NVIDIA GPU, the first or the one of that number; "auto" is
+        a GPU if there is one that can be used, and `repr` says what it took. `threads`, `isa`,
+        `optimize` and `winograd` are of the CPU.
+    dtype : {"float32", "tf32", "float16", "bfloat16"}
+        On a GPU, what values and weights are stored as; sums are float32 always, and so are the
+        outputs. "tf32" stores float32 and rounds the factors of convolutions to 11 bits; "float32"
+        rounds nothing.
     **choices
         What the variant leaves open, such as ``activation="relu"`` (lenet5), ``stride_on="1x1"``
         (resnet50) or ``aux=True`` (inception_v1: also the auxiliary heads' outputs).
@@ -91,6 +101,8 @@ def load(
         hash.
     OfflineError
         The weights must be fetched, and cannot be; the message says where to put them.
+    DeviceError
+        The GPU that is asked for cannot be used; the message gives the reason.
     ModelFormatError
         A file is damaged, or larger than `max_bytes`.
     UnknownNameError, ValueError
@@ -109,6 +121,8 @@ def load(
         "check_input": check_input,
         "strict": strict,
         "tuning": Tuning(optimize, winograd),
+        "device": device,
+        "dtype": dtype,
     }
     if holds_graph(name):
         _refuse(choices, name)

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from pycnn import _core
 from pycnn.averaging import AT_ONCE, average, log_of
+from pycnn.backend import Parameters, Plan, backend_for
 from pycnn.batch import check_batch
-from pycnn.compile import Plan, compile_graph
 from pycnn.errors import ImageError, InputWarning, ShapeError, UnsupportedError
 from pycnn.formats import Content, write
 from pycnn.graph import Graph, Node
-from pycnn.memory import Memory, memory_of, packing_key
-from pycnn.opset import DEFAULT_TUNING, OPS, Array, Shape, Tuning
+from pycnn.memory import Memory, memory_of
+from pycnn.opset import DEFAULT_TUNING, Array, Shape, Tuning
 from pycnn.passes import optimize
 from pycnn.passport import Passport
 from pycnn.summary import Summary, summarize
@@ -63,6 +62,7 @@ class _Request(NamedTuple):
     """What a plan is compiled for."""
 
     shapes: tuple[Shape, ...]
+    dtypes: tuple[str, ...]
     outputs: tuple[tuple[str, str], ...]  # public name, layer
     softmax: bool
 
@@ -106,11 +106,11 @@ class Model:
         check_input: bool = True,
         strict: bool = False,
         tuning: Tuning = DEFAULT_TUNING,
+        device: str = "cpu",
+        dtype: str = "float32",
     ) -> None:
         if threads is not None and not (isinstance(threads, int) and 1 <= threads <= 1024):
             raise ValueError(f"threads must be an integer of 1 to 1024, got {threads!r}")
-        if isa is not None:
-            _core.require_isa(isa)
         self.graph = graph
         self.variant = variant
         self.preprocessing = preprocessing
@@ -119,14 +119,18 @@ class Model:
         self._choices = dict(choices or {})
         self._default_weights = default_weights
         self.recognised_by = recognised_by
-        self._threads = threads
-        self._isa = isa
+        self._options = {
+            "threads": threads,
+            "isa": isa,
+            "tuning": tuning,
+            "device": device,
+            "dtype": dtype,
+        }
+        self._backend = backend_for(device, dtype, threads, isa, tuning)
         self._check_input = check_input
         self._strict = strict
         self._looks = check_input or strict
         self._runs = 0
-        self.tuning = tuning
-        self._packed: dict[object, Any] = {}
         self._plans: OrderedDict[_Request, Plan] = OrderedDict()
         self._unlock()
         _models.add(self)
@@ -152,6 +156,9 @@ class Model:
         batch : (N, C, H, W) float32
             NumPy array, or anything with DLPack; preprocessed as the network expects. Any N;
             another H and W where the network allows it. A mapping by input name for several inputs.
+            A model on a GPU also takes arrays in that GPU's memory (torch, CuPy, anything with
+            DLPack or ``__cuda_array_interface__``), without a copy, on the stream on which their
+            library works at the moment; also float16 and bfloat16 ones.
         taps : names of layers
             Also return what these layers compute, by the paper's names.
         until : name of a layer
@@ -165,8 +172,9 @@ class Model:
         Returns
         -------
         array, or dict of name to array
-            Logits ``(N, classes)`` for a registered network. A dict when there are auxiliary heads
-            or taps; the main output comes under its layer's name.
+            Logits ``(N, classes)`` for a registered network, float32. A dict when there are
+            auxiliary heads or taps; the main output comes under its layer's name. A GPU array in
+            gives a GPU array out, of the same library, at once: the GPU computes on.
 
         Raises
         ------
@@ -177,7 +185,8 @@ class Model:
 
         Notes
         -----
-        The bits of a row depend on neither its batch, its place there, the threads nor the run.
+        The bits of a row depend on neither its batch, its place there, the threads nor the run; on
+        a GPU they are the same from run to run of a shape.
         A tap on a layer that is otherwise fused (a convolution before its batch norm) keeps it
         apart, which may change the last bits of what follows.
         """
@@ -292,12 +301,12 @@ class Model:
     @property
     def threads(self) -> int:
         """How many threads a run may use."""
-        return self._threads or _core.default_num_threads()
+        return self._backend.threads
 
     @property
-    def isa(self) -> str:
-        """The instruction set that it runs on."""
-        return self._isa or _core.active_isa()
+    def numerics(self) -> str:
+        """What decides the bits of its outputs beside network, weights and input."""
+        return self._backend.numerics()
 
     # Changing -------------------------------------------------------------------------------------
 
@@ -342,8 +351,8 @@ class Model:
         classes = graph.shapes()[next(iter(graph.outputs.values()))][1]
         if labels is not None and len(labels) != classes:
             raise ValueError(f"{len(labels)} labels for {classes} classes")
-        kept = ("preprocessing", "threads", "isa", "check_input", "strict", "tuning")
         state = self._state()
+        kept = ("preprocessing", "check_input", "strict", *self._options)
         return Model(graph, weights, labels=labels, **{name: state[name] for name in kept})
 
     def to_torch(self) -> GraphModule:
@@ -424,18 +433,23 @@ class Model:
 
     def memory(self, batch: int = 1, size: tuple[int, int] | None = None) -> Memory:
         """Bytes that a run of this batch needs, exactly; computed without running anything."""
-        return memory_of(self.graph, self._input_shapes(batch, size), self.threads, self.tuning)
+        return memory_of(self.graph, self._input_shapes(batch, size), self._backend)
+
+    def compile(self, batch: int = 1, size: tuple[int, int] | None = None) -> Plan:
+        """Compile for a batch before the first run of one; the plan can be profiled."""
+        shapes = tuple(self._input_shapes(batch, size).values())
+        outputs = tuple(self.graph.outputs.items())
+        return self._plan(_Request(shapes, ("float32",) * len(shapes), outputs, False))
 
     def trim(self) -> None:
         """Let go of all plans, arenas and packed weights; the next run makes them anew."""
         with self._compile_lock, self._lock:
+            self._backend.trim(list(self._plans.values()))
             self._plans.clear()
-            self._packed.clear()
 
     def __repr__(self) -> str:
         return (
-            f"<pycnn.Model {self.name}, weights: {self.weights_origin}, "
-            f"{self.isa}, {self.threads} threads>"
+            f"<pycnn.Model {self.name}, weights: {self.weights_origin}, {self._backend.describe()}>"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -460,11 +474,9 @@ class Model:
             "weights": reference,
             "preprocessing": self.preprocessing,
             "labels": self.labels,
-            "threads": self._threads,
-            "isa": self._isa,
             "check_input": self._check_input,
             "strict": self._strict,
-            "tuning": self.tuning,
+            **self._options,
         }
 
     def _layer(self, name: str) -> str:
@@ -492,18 +504,20 @@ class Model:
             raise ShapeError(
                 f"{self.name} has the inputs {list(self.graph.inputs)}, got {list(given)}"
             )
+
+        def plan_for(shapes: tuple[Shape, ...], dtypes: tuple[str, ...]) -> Plan:
+            return self._plan(_Request(shapes, dtypes, tuple(outputs.items()), softmax))
+
+        values = [given[name] for name in self.graph.inputs]
+        if self._backend.takes(values[0]):
+            return self._backend.run_there(plan_for, values)
         arrays = [
-            check_batch(given[name], size, self.name, self.preprocessing is not None)
-            for name, size in self.graph.inputs.items()
+            check_batch(value, size, self.name, self.preprocessing is not None)
+            for value, size in zip(values, self.graph.inputs.values(), strict=True)
         ]
         if look and self.preprocessing is not None:
             self._look_at(arrays[0], self.preprocessing)
-        request = _Request(
-            tuple(array.shape for array in arrays),
-            tuple(outputs.items()),
-            softmax,
-        )
-        return self._plan(request).run(arrays, self.threads, poison)
+        return self._backend.run(plan_for, arrays, poison)
 
     def _look_at(self, batch: Array, preprocessing: Preprocessing) -> None:
         """Warn, once, or raise where the batch is not as the preprocessing would make it.
@@ -547,12 +561,13 @@ class Model:
                 outputs={public: name},
             )
         inputs = dict(zip(self.graph.inputs, request.shapes, strict=True))
+        dtypes = dict(zip(self.graph.inputs, request.dtypes, strict=True))
         optional = self.graph.parameters
         if self.variant is None:  # the file of weights may be that of a larger network
             optional = {**self._weights.shapes, **optional}
         check(graph, self._weights, optional=optional)
         try:
-            return compile_graph(optimize(graph), inputs, self._pack, self.isa, self.tuning)
+            return self._backend.compile(optimize(graph), inputs, dtypes, self._parameters)
         except ShapeError as error:
             nominal = {name: (1, *size) for name, size in self.graph.inputs.items()}
             if all(shape[2:] == nominal[name][2:] for name, shape in inputs.items()):
@@ -560,23 +575,18 @@ class Model:
             sizes = ", ".join(f"{h} x {w}" for _, _, h, w in nominal.values())
             raise ShapeError(f"{error}; images of this network are {sizes}") from None
 
-    def _pack(self, node: Node) -> Any:
-        """Packed weights of a node, made once and shared by all plans."""
-        spec = OPS[node.op]
-        key = packing_key(node)
-        if spec.pack is not None and key not in self._packed:
-            arrays = {
-                role: parameter(self._weights, self.graph, name)
-                for role, name in node.params.items()
-            }
-            weight = node.params.get("weight")
-            mapped = (
-                weight is not None
-                and self._weights.is_mapped(weight)
-                and not arrays["weight"].flags.writeable
-            )
-            self._packed[key] = spec.pack({**node.attrs, "mapped": mapped}, arrays)
-        return self._packed[key]
+    def _parameters(self, node: Node) -> Parameters:
+        """A node's parameters, for packing."""
+        arrays = {
+            role: parameter(self._weights, self.graph, name) for role, name in node.params.items()
+        }
+        weight = node.params.get("weight")
+        mapped = (
+            weight is not None
+            and self._weights.is_mapped(weight)
+            and not arrays["weight"].flags.writeable
+        )
+        return Parameters(arrays, mapped)
 
 
 def _unpickle(state: dict[str, Any]) -> Model:

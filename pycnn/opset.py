@@ -106,7 +106,8 @@ class OpSpec:
 # Convolution and linear -------------------------------------------------------------------------
 
 
-def _conv2d_params(attrs: Attrs) -> _core.Conv2dParams:
+def conv2d_params(attrs: Attrs) -> _core.Conv2dParams:
+    """Parameters of a convolution."""
     return _core.Conv2dParams(
         stride=attrs["stride"],
         padding=attrs["padding"],
@@ -117,7 +118,7 @@ def _conv2d_params(attrs: Attrs) -> _core.Conv2dParams:
     )
 
 
-def _dense_weight_shape(attrs: Attrs, params: ParamShapes) -> tuple[int, ...]:
+def dense_weight_shape(attrs: Attrs, params: ParamShapes) -> tuple[int, ...]:
     """Shape ``(K, C, R, S)``, also of a weight stored per connection (`dense_weight`)."""
     table = attrs.get("connections")
     if table is None:
@@ -156,29 +157,34 @@ def batch_norm_affine(
     return scale, shift
 
 
+def folded(
+    attrs: Attrs, params: Params
+) -> tuple[Array, Array | None, npt.NDArray[np.float64] | None]:
+    """Dense weight, bias and scale of the filters; the latter two have a folded batch norm in them.
+
+    Folded are those of pycnn.passes.fold_batch_norm.
+    """
+    weight, bias = dense_weight(attrs, params["weight"]), params.get("bias")
+    if "bn.eps" not in attrs:
+        return np.ascontiguousarray(weight), bias, None
+    scale, shift = batch_norm_affine(attrs, params, "bn.")
+    if bias is not None:
+        shift = shift + bias * scale
+    return np.ascontiguousarray(weight), shift.astype(np.float32), scale
+
+
 def _pack_conv2d(attrs: Attrs, params: Params) -> _core.PackedConv2d:
     """Pack; `mapped` says that the weight is a view of a mapped file, whose pages are let go."""
-    weight, bias = dense_weight(attrs, params["weight"]), params.get("bias")
-    scale = None
-    if "bn.eps" in attrs:  # folded by pycnn.passes.fold_batch_norm
-        scale, shift = batch_norm_affine(attrs, params, "bn.")
-        if bias is not None:
-            shift = shift + bias * scale
-        bias = shift.astype(np.float32)
-    return _core.conv2d_pack(
-        np.ascontiguousarray(weight),
-        bias,
-        attrs.get("algorithm", "direct"),
-        scale,
-        attrs.get("mapped", False) and "connections" not in attrs,
-    )
+    weight, bias, scale = folded(attrs, params)
+    let_go = attrs.get("mapped", False) and "connections" not in attrs
+    return _core.conv2d_pack(weight, bias, attrs.get("algorithm", "direct"), scale, let_go)
 
 
 def _conv2d_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
     if len(params["weight"]) != 4 and "connections" not in attrs:
         raise ShapeError(f"the weight has shape {params['weight']}, expected (K, C, R, S)")
     return _with_bias(
-        _core.conv2d_output_shape(_conv2d_params(attrs), x[0], _dense_weight_shape(attrs, params)),
+        _core.conv2d_output_shape(conv2d_params(attrs), x[0], dense_weight_shape(attrs, params)),
         params,
     )
 
@@ -191,16 +197,16 @@ def _with_bias(y: Shape, params: ParamShapes) -> Shape:
 
 
 def _choose_conv2d(attrs: Attrs, x: Sequence[Shape], params: ParamShapes, tuning: Tuning) -> Attrs:
-    weight = _dense_weight_shape(attrs, params)
+    weight = dense_weight_shape(attrs, params)
     chosen = _core.conv2d_select(
-        _conv2d_params(attrs), x[0], weight, tuning.optimize, tuning.winograd
+        conv2d_params(attrs), x[0], weight, tuning.optimize, tuning.winograd
     )
     return {**attrs, "algorithm": chosen}
 
 
 def _conv2d_workspace(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> int:
-    weight = _dense_weight_shape(attrs, params)
-    return _core.conv2d_workspace_elems(_conv2d_params(attrs), x[0], weight)
+    weight = dense_weight_shape(attrs, params)
+    return _core.conv2d_workspace_elems(conv2d_params(attrs), x[0], weight)
 
 
 def _weight_macs(attrs: Attrs, params: ParamShapes, y: Shape) -> int:
@@ -212,7 +218,7 @@ def _packed_channels(channels: int) -> int:
 
 
 def _conv2d_bytes(attrs: Attrs, params: ParamShapes) -> int:
-    weight = _dense_weight_shape(attrs, params)
+    weight = dense_weight_shape(attrs, params)
     return _core.conv2d_packed_bytes(weight, attrs.get("algorithm", "direct"))
 
 
@@ -220,7 +226,7 @@ def _conv2d_tasks(
     attrs: Attrs, x: Refs, packed: Any, y: _core.TensorRef, isa: str
 ) -> list[_core.Task]:
     residual = x[1] if len(x) > 1 else None
-    return [_core.conv2d_task(_conv2d_params(attrs), x[0], packed, residual, y, isa)]
+    return [_core.conv2d_task(conv2d_params(attrs), x[0], packed, residual, y, isa)]
 
 
 def _linear_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
@@ -230,26 +236,28 @@ def _linear_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shap
 # Pooling ----------------------------------------------------------------------------------------
 
 
-def _pool2d(kind: str, *, whole_image: bool = False) -> OpSpec:
-    def params_for(attrs: Attrs, x: Shape) -> _core.Pool2dParams:
-        if whole_image:
-            attrs = {"kernel_size": x[2:], "stride": (1, 1), "padding": (0, 0, 0, 0)}
-        return _core.Pool2dParams(
-            kind=kind,
-            kernel_size=attrs["kernel_size"],
-            stride=attrs["stride"],
-            padding=attrs["padding"],
-            ceil_mode=attrs.get("ceil_mode", False),
-            count_include_pad=attrs.get("count_include_pad", True),
-            window_rule=attrs.get("window_rule", "torch"),
-        )
+def pool2d_params(op: str, attrs: Attrs, x: Shape) -> _core.Pool2dParams:
+    """Parameters of one of the four poolings; the global ones take the whole image."""
+    if op.startswith("global_"):
+        attrs = {"kernel_size": x[2:], "stride": (1, 1), "padding": (0, 0, 0, 0)}
+    return _core.Pool2dParams(
+        kind="max" if "max" in op else "average",
+        kernel_size=attrs["kernel_size"],
+        stride=attrs["stride"],
+        padding=attrs["padding"],
+        ceil_mode=attrs.get("ceil_mode", False),
+        count_include_pad=attrs.get("count_include_pad", True),
+        window_rule=attrs.get("window_rule", "torch"),
+    )
 
+
+def _pool2d(op: str) -> OpSpec:
     return OpSpec(
         output_shape=lambda attrs, x, params: _core.pool2d_output_shape(
-            params_for(attrs, x[0]), x[0]
+            pool2d_params(op, attrs, x[0]), x[0]
         ),
         tasks=lambda attrs, x, packed, y, isa: [
-            _core.pool2d_task(params_for(attrs, x[0].shape), x[0], y, isa)
+            _core.pool2d_task(pool2d_params(op, attrs, x[0].shape), x[0], y, isa)
         ],
     )
 
@@ -264,17 +272,37 @@ def _same_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
     return x[0]
 
 
-def _activation(kind: str, alpha: str = "", beta: str = "") -> OpSpec:
-    """Give the row of an element-wise function; `alpha` and `beta` name the attributes it reads."""
+# Element-wise functions, and the attributes that are their alpha and beta (csrc/ops/activation.h).
+ACTIVATIONS = {
+    "relu": ("", ""),
+    "sigmoid": ("", ""),
+    "tanh": ("scale", "slope"),
+    "affine": ("scale", "shift"),
+    "leaky_relu": ("slope", ""),
+    "clip": ("low", "high"),
+    "hard_sigmoid": ("scale", "shift"),
+    "hard_swish": ("", ""),
+    "pow": ("exponent", ""),
+    "sqrt": ("", ""),
+}
+
+
+def activation_params(op: str, attrs: Attrs) -> tuple[str, float, float]:
+    """Kind, alpha and beta of an element-wise function."""
+    alpha, beta = ACTIVATIONS[op]
+    return op, attrs.get(alpha, 1.0), attrs.get(beta, 1.0)
+
+
+def _activation(op: str) -> OpSpec:
     return OpSpec(
         output_shape=_same_shape,
         tasks=lambda attrs, x, packed, y, isa: [
-            _core.activation_task(kind, attrs.get(alpha, 1.0), attrs.get(beta, 1.0), x[0], y, isa)
+            _core.activation_task(*activation_params(op, attrs), x[0], y, isa)
         ],
     )
 
 
-def _binary_operands(attrs: Attrs, x: Sequence[Any], constant: Any) -> tuple[Any, Any]:
+def binary_operands(attrs: Attrs, x: Sequence[Any], constant: Any) -> tuple[Any, Any]:
     """Left and right: two inputs, or one and the constant (the first where `swapped`)."""
     if len(x) == 2:
         return x[0], x[1]
@@ -289,13 +317,13 @@ def _binary_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shap
             raise ShapeError(f"the constant has shape {params['weight']}, expected {constant[1:]}")
     if len(x) + len(params) != 2:
         raise ShapeError(f"binary: {len(x) + len(params)} operands, expected 2")
-    return _core.binary_output_shape(*_binary_operands(attrs, x, constant))
+    return _core.binary_output_shape(*binary_operands(attrs, x, constant))
 
 
 def _binary_tasks(
     attrs: Attrs, x: Refs, packed: Any, y: _core.TensorRef, isa: str
 ) -> list[_core.Task]:
-    a, b = _binary_operands(attrs, x, None)
+    a, b = binary_operands(attrs, x, None)
     return [
         _core.binary_task(
             attrs["kind"],
@@ -464,10 +492,9 @@ OPS: dict[str, OpSpec] = {
         pack=_pack_conv2d,
         packed_bytes=_conv2d_bytes,
     ),
-    "max_pool2d": _pool2d("max"),
-    "avg_pool2d": _pool2d("average"),
-    "global_avg_pool": _pool2d("average", whole_image=True),
-    "global_max_pool": _pool2d("max", whole_image=True),
+    **{
+        op: _pool2d(op) for op in ("max_pool2d", "avg_pool2d", "global_avg_pool", "global_max_pool")
+    },
     "lrn": OpSpec(
         _same_shape,
         lambda attrs, x, packed, y, isa: [
@@ -483,16 +510,7 @@ OPS: dict[str, OpSpec] = {
             )
         ],
     ),
-    "relu": _activation("relu"),
-    "sigmoid": _activation("sigmoid"),
-    "tanh": _activation("tanh", "scale", "slope"),
-    "affine": _activation("affine", "scale", "shift"),
-    "leaky_relu": _activation("leaky_relu", "slope"),
-    "clip": _activation("clip", "low", "high"),
-    "hard_sigmoid": _activation("hard_sigmoid", "scale", "shift"),
-    "hard_swish": _activation("hard_swish"),
-    "pow": _activation("pow", "exponent"),
-    "sqrt": _activation("sqrt"),
+    **{op: _activation(op) for op in ACTIVATIONS},
     "add": OpSpec(
         _same_shape,
         lambda attrs, x, packed, y, isa: [

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +29,7 @@ os.environ["PYCNN_OFFLINE"] = "1"
 settings.register_profile("pycnn", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("pycnn")
 
+ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -62,3 +67,23 @@ def shared_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def built_cuda_on_host() -> ModuleType:
+    """A `pycnn._cuda` whose kernels run on the host, in the block emulator."""
+    subprocess.run(["make", "cuda-on-host", f"VENV={sys.prefix}"], cwd=ROOT, check=True)
+    (file,) = (ROOT / "build" / "cuda-on-host").glob("_cuda.*.so")
+    spec = importlib.util.spec_from_file_location("pycnn._cuda", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def cuda_on_host(built_cuda_on_host: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """That module in the place of `pycnn._cuda`, for one test."""
+    monkeypatch.setitem(sys.modules, "pycnn._cuda", built_cuda_on_host)
+    return built_cuda_on_host

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHON_LAYERS = [
     "errors",
     "_core",
+    "_cuda",
     "indices",
     "opset",
     "graph",
@@ -21,8 +22,9 @@ PYTHON_LAYERS = [
     "graph_json",
     "passes",
     "planner",
+    "placement",
     "compile",
-    "memory",
+    "cuda",
     "ops",
     "formats",
     "weights",
@@ -34,6 +36,8 @@ PYTHON_LAYERS = [
     "download",
     "hub",
     "summary",
+    "backend",
+    "memory",
     "batch",
     "averaging",
     "model",
@@ -59,7 +63,9 @@ THIRD_PARTY = {
 }
 STANDARD = {"numpy", "pycnn"}
 
-CPP_LAYERS = ["core", "image", "ops headers", "cpu", "ops", "program", "bindings"]
+# Beside the kernels, who may know CUDA's headers.
+CUDA_RUNTIME = {"cuda/check.h", "cuda/device.cpp", "cuda/tensor_map.cpp"}
+CPP_LAYERS = ["core", "image", "ops headers", "cuda", "cpu", "ops", "program", "bindings"]
 
 
 def python_files() -> list[Path]:
@@ -113,7 +119,7 @@ def test_every_dependency_is_accounted_for() -> None:
 
 
 def cpp_files() -> list[Path]:
-    return sorted(f for f in (ROOT / "csrc").rglob("*") if f.suffix in (".h", ".cpp"))
+    return sorted(f for f in (ROOT / "csrc").rglob("*") if f.suffix in (".h", ".cpp", ".cu"))
 
 
 def cpp_layer(path: Path) -> str:
@@ -131,8 +137,13 @@ def test_cpp_includes_point_upwards(file: Path) -> None:
         assert (ROOT / "csrc" / name).is_file(), f"{name} is not below csrc/"
         order = (CPP_LAYERS.index(cpp_layer(Path(name))), CPP_LAYERS.index(cpp_layer(own)))
         assert order[0] <= order[1], f"{own} includes {name}"
+        if own.parts[0] == "cuda":  # it does not link the engine
+            assert cpp_layer(Path(name)) in ("core", "ops headers", "cuda"), f"{own}: {name}"
     for name in re.findall(r"#include <([^>]+)>", text):
         if name.startswith("pybind11"):
             assert own.parts[0] == "bindings"
+        if name.startswith("cuda"):
+            kernel = own.parts[:2] == ("cuda", "kernels")
+            assert kernel or str(own) in CUDA_RUNTIME, f"{own}: the seam is csrc/cuda/device.h"
     if own.parts[:2] == ("cpu", "kernels"):
         assert not re.search(r"std::(?!mem)", re.sub(r"//.*", "", text)), "templates: see vec.h"

@@ -425,7 +425,7 @@ def test_memory_is_exact_before_anything_runs(name: str, batch: int) -> None:
     assert isinstance(out, np.ndarray)
     (plan,) = model._plans.values()
     assert memory.activation_bytes == plan.program.bytes(model.threads)
-    assert memory.weights_bytes == sum(packed.bytes for packed in model._packed.values())
+    assert memory.weights_bytes == sum(packed.bytes for packed in model._backend._packed.values())
     assert memory.output_bytes == out.nbytes
     assert memory.total_bytes == sum(
         (memory.activation_bytes, memory.weights_bytes, memory.output_bytes)
@@ -435,14 +435,14 @@ def test_memory_is_exact_before_anything_runs(name: str, batch: int) -> None:
 def test_plans_share_weights_are_bounded_and_let_go(digits: Any) -> None:
     model = pycnn.load("lenet5")
     expected = model.run(digits)
-    packed = dict(model._packed)
+    packed = dict(model._backend._packed)
     for n in range(1, MAX_PLANS + 5):
         np.testing.assert_array_equal(model.run(digits[:n]), expected[:n])
     assert len(model._plans) == MAX_PLANS
-    assert all(model._packed[key] is value for key, value in packed.items())
+    assert all(model._backend._packed[key] is value for key, value in packed.items())
     model.trim()
     assert not model._plans
-    assert not model._packed
+    assert not model._backend._packed
     np.testing.assert_array_equal(model.run(digits), expected)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycnn import compile, models
+from pycnn import compile, models, placement
 from pycnn.passes import optimize
 from pycnn.planner import Lifetime, plan
 
@@ -56,7 +56,7 @@ def test_the_plan_of_every_network(name: str, monkeypatch: pytest.MonkeyPatch) -
         seen.append(list(lifetimes))
         return plan(lifetimes)
 
-    monkeypatch.setattr(compile, "plan", spy)
+    monkeypatch.setattr(placement, "plan", spy)
     graph = models.find(name).graph()
     graph = optimize(graph.with_outputs(graph.outputs))
     sizes = {key: (2, *size) for key, size in graph.inputs.items()}

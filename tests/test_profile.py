@@ -8,18 +8,14 @@ import numpy as np
 import pytest
 
 import pycnn
-from pycnn import _core
-from pycnn.compile import Plan, compile_graph
-from pycnn.passes import optimize
+from pycnn.compile import Plan
 
 X = np.random.default_rng(0).standard_normal((2, 3, 32, 32), np.float32)
 
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    model = pycnn.load("resnet20", weights="random")
-    graph = optimize(model.graph.with_outputs(model.graph.outputs))
-    return compile_graph(graph, {"data": X.shape}, model._pack, _core.active_isa())
+    return pycnn.load("resnet20", weights="random").compile(len(X))
 
 
 @pytest.mark.parametrize("threads", [1, 3])

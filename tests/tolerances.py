@@ -28,6 +28,13 @@ WINOGRAD = {
 }
 
 
+# On a GPU, against the CPU's float32: an op on numbers near 1, and a network's logits, of the
+# largest. What is stored is rounded to 11 bits (float16), 8 (bfloat16), or, of a convolution's
+# factors only, 11 (tf32); sums are float32. exp and the like are the device's, to a few units.
+DEVICE_OP = {"float32": 2e-6, "tf32": 1e-3, "float16": 1e-3, "bfloat16": 8e-3}
+DEVICE_LOGITS = {"float32": 1e-4, "tf32": 2e-2, "float16": 2e-2, "bfloat16": 1e-1}
+
+
 def convolution(terms: int, outputs: int | None = None, algorithm: str = "direct") -> float:
     """A running float32 sum of C*R*S terms, or the bound of one of Winograd's algorithms.
 

@@ -1,4 +1,4 @@
-// Shared by the files of the extension module.
+// Shared by the files of the extension modules.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -16,6 +16,9 @@ namespace py = pybind11;
 void bind_image(py::module_& m);
 void bind_ops(py::module_& m);
 void bind_program(py::module_& m);
+
+// Maps the engine's exceptions to those of pycnn/errors.py, for the module that calls it.
+void register_errors();
 
 // The elements of a C-contiguous float32 array of that many elements; throws ShapeError otherwise.
 const float* floats(const py::array& array, int64_t elems, const char* what);

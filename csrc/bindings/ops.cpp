@@ -2,6 +2,7 @@
 #include <map>
 
 #include "bindings/bindings.h"
+#include "bindings/kinds.h"
 #include "core/error.h"
 #include "ops/activation.h"
 #include "ops/add.h"
@@ -23,15 +24,6 @@ namespace {
 
 using namespace pycnn::ops;
 using Sizes = std::vector<int64_t>;
-
-template <class T>
-T choice(const char* what, const std::string& name, const std::map<std::string, T>& choices) {
-    const auto found = choices.find(name);
-    if (found != choices.end()) return found->second;
-    std::string known;
-    for (const auto& [key, value] : choices) known += (known.empty() ? "'" : ", '") + key + "'";
-    throw ShapeError(str(what, " '", name, "' is not one of ", known));
-}
 
 Conv2dAlgorithm conv2d_algorithm(const std::string& name) {
     static const auto algorithms = [] {
@@ -193,15 +185,9 @@ void bind_binary(py::module_& m) {
         [](const std::string& kind, float alpha, float beta, bool relu,
            const std::optional<TensorRef>& a, const std::optional<TensorRef>& b,
            std::shared_ptr<PackedConstant> constant, const TensorRef& y, const std::string& isa) {
-            const auto k = choice<BinaryKind>("binary: kind", kind,
-                                              {{"add", BinaryKind::kAdd},
-                                               {"mul", BinaryKind::kMul},
-                                               {"div", BinaryKind::kDiv},
-                                               {"max", BinaryKind::kMax},
-                                               {"min", BinaryKind::kMin},
-                                               {"prelu", BinaryKind::kPrelu}});
+            const BinaryParams params{binary_kind(kind), alpha, beta, relu};
             return std::const_pointer_cast<Task>(
-                binary_task(BinaryParams{k, alpha, beta, relu}, a, b, constant, y, parse_isa(isa)));
+                binary_task(params, a, b, constant, y, parse_isa(isa)));
         },
         py::arg("kind"), py::arg("alpha"), py::arg("beta"), py::arg("relu"), py::arg("a"),
         py::arg("b"), py::arg("constant"), py::arg("y"), py::arg("isa"));
@@ -220,19 +206,8 @@ void bind_elementwise(py::module_& m) {
         "activation_task",
         [](const std::string& kind, float alpha, float beta, const TensorRef& x, const TensorRef& y,
            const std::string& isa) {
-            const auto k = choice<ActivationKind>("activation: kind", kind,
-                                                  {{"relu", ActivationKind::kRelu},
-                                                   {"sigmoid", ActivationKind::kSigmoid},
-                                                   {"tanh", ActivationKind::kTanh},
-                                                   {"affine", ActivationKind::kAffine},
-                                                   {"leaky_relu", ActivationKind::kLeakyRelu},
-                                                   {"clip", ActivationKind::kClip},
-                                                   {"hard_sigmoid", ActivationKind::kHardSigmoid},
-                                                   {"hard_swish", ActivationKind::kHardSwish},
-                                                   {"pow", ActivationKind::kPow},
-                                                   {"sqrt", ActivationKind::kSqrt}});
-            return std::const_pointer_cast<Task>(
-                activation_task(ActivationParams{k, alpha, beta}, x, y, parse_isa(isa)));
+            return std::const_pointer_cast<Task>(activation_task(
+                ActivationParams{activation_kind(kind), alpha, beta}, x, y, parse_isa(isa)));
         },
         py::arg("kind"), py::arg("alpha"), py::arg("beta"), py::arg("x"), py::arg("y"),
         py::arg("isa"));

@@ -12,6 +12,7 @@ from pycnn.cli.bench import bench
 from pycnn.cli.classify import classify
 from pycnn.cli.convert import convert
 from pycnn.cli.diff import diff
+from pycnn.cli.doctor import doctor
 from pycnn.cli.fetch import fetch
 from pycnn.cli.info import info
 from pycnn.cli.list import list_variants
@@ -63,3 +64,4 @@ app.command()(classify)
 app.command()(summary)
 app.command()(bench)
 app.command()(train)
+app.command()(doctor)

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from pycnn.cli.common import (
+    Device,
+    Dtype,
     Isa,
     Json,
     NameOrFile,
@@ -29,6 +31,8 @@ def bench(
     weights: Weights = None,
     threads: Threads = None,
     isa: Isa = None,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
     option: Options = None,
     as_json: Json = False,
 ) -> None:
@@ -37,7 +41,16 @@ def bench(
 
     from pycnn import active_isa
 
-    model = load_model(name, weights, option, threads=threads, isa=isa, random_if_none=True)
+    model = load_model(
+        name,
+        weights,
+        option,
+        threads=threads,
+        isa=isa,
+        device=device,
+        dtype=dtype,
+        random_if_none=True,
+    )
     (size,) = model.graph.inputs.values()
     x = np.random.default_rng(0).standard_normal((batch, *size), np.float32)
     first_s = _seconds(model, x)  # compiles the plan, packs the weights
@@ -51,6 +64,8 @@ def bench(
         "batch": batch,
         "threads": model.threads,
         "isa": isa or active_isa(),
+        "device": device,
+        "dtype": dtype,
         "runs": runs,
         "first_run_ms": 1e3 * first_s,
         "min_ms": 1e3 * float(times_s.min()),

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pycnn.cli.common import (
+    Device,
+    Dtype,
     Isa,
     Json,
     Options,
@@ -56,11 +58,15 @@ def classify(
     ] = None,
     threads: Threads = None,
     isa: Isa = None,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
     option: Options = None,
     as_json: Json = False,
 ) -> None:
     """Say what images show: file, label, probability, and the network's time."""
-    network = load_model(model, weights, option, threads=threads, isa=isa)
+    network = load_model(
+        model, weights, option, threads=threads, isa=isa, device=device, dtype=dtype
+    )
     results: list[dict[str, Any]] = []
     files, errors = _find(paths)
     for file in _with_progress(files):

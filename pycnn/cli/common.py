@@ -40,6 +40,8 @@ Weights = Annotated[
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of a run.")]
 Isa = Annotated[str | None, typer.Option(help="Instruction set; the machine's best by default.")]
+Device = Annotated[str, typer.Option(help='"cpu", "cuda", "cuda:N" or "auto".')]
+Dtype = Annotated[str, typer.Option(help='On a GPU: "float32", "tf32", "float16" or "bfloat16".')]
 Options = Annotated[
     list[str] | None,
     typer.Option("--option", metavar="KEY=VALUE", help="A choice of the network, as in `info`."),
@@ -76,20 +78,23 @@ def load_model(
     *,
     threads: int | None = None,
     isa: str | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
     random_if_none: bool = False,
 ) -> Model:
     """Load as the options say; where no weights are at hand, random ones if they will do."""
     from pycnn.hub import weights_status
     from pycnn.loading import load
 
+    how: dict[str, Any] = {"threads": threads, "isa": isa, "device": device, "dtype": dtype}
     if _is_file(name, options):
-        return load(name, weights, threads=threads, isa=isa, check_input=False)
+        return load(name, weights, check_input=False, **how)
     choices = parse_choices(name, options)
     # Only where there are none: weights that do not fit are an error, not a reason for others.
     at_hand = weights_status(find(name)) not in (None, "published")
     if weights is None and random_if_none and not at_hand:
         weights = "random"
-    return load(name, weights, threads=threads, isa=isa, check_input=False, **choices)
+    return load(name, weights, check_input=False, **how, **choices)
 
 
 def graph_of(name: str, options: Sequence[str] | None) -> Graph:

@@ -12,7 +12,6 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pycnn.compile import vectors
 from pycnn.errors import ModelFormatError, PycnnError, UnsupportedError
 from pycnn.formats.onnx_fold import FOLDS, fold
 from pycnn.formats.onnx_graph import Converter, OnnxNode, Tensor, Value
@@ -22,6 +21,7 @@ from pycnn.formats.onnx_tensors import OnnxTensors
 from pycnn.formats.protobuf import lift, parse
 from pycnn.formats.tensor_file import MAX_BYTES, TensorFile, map_file
 from pycnn.graph import Graph
+from pycnn.placement import vectors
 
 _DOMAINS = ("", "ai.onnx")
 _FIRST_OPSET = 7

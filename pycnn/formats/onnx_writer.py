@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pycnn.compile import vectors
 from pycnn.errors import UnsupportedError
 from pycnn.formats.onnx_schema import messages
 from pycnn.formats.protobuf import varint
 from pycnn.formats.writing import GRAPH_KEY, Content, replacing
 from pycnn.graph import Graph, Node
 from pycnn.opset import dense_weight
+from pycnn.placement import vectors
 
 Array = npt.NDArray[Any]
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pycnn.compile import vectors
+from pycnn.placement import vectors
 from pycnn.errors import UnsupportedError
 from pycnn.graph import Graph
 from pycnn.opset import Array

@@ -176,7 +176,7 @@ def facts_of(model: Model, tap: str, view: View | None = None) -> dict[str, Any]
         for node in trunk.nodes
     ]
     return {
-        "engine": f"pycnn {__version__}, {model.isa}, {model.tuning}",
+        "engine": f"pycnn {__version__}, {model.numerics}",
         "network": model.name,
         "layers": hashlib.sha256(repr(layers).encode()).hexdigest(),
         "weights": weights.hexdigest(),

@@ -1,0 +1,1 @@
+"""Networks and their layers on a GPU, beside PyTorch there."""
