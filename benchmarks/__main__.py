@@ -69,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     gpu.add_argument("--json", type=Path, default=RESULTS / "gpu.json", help="and Markdown beside")
     gpu.set_defaults(command=_gpu)
 
+    streams = commands.add_parser("streams", help="of augmented images, beside a DataLoader")
+    streams.add_argument("--workers", type=_numbers, metavar="1,2", help="default: the CPUs")
+    streams.add_argument("--turns", type=int, default=3, help="turns of each engine")
+    streams.add_argument("--json", type=Path, default=RESULTS / "streams.json")
+    streams.set_defaults(command=_streams)
+
     counting = commands.add_parser("instructions", help="of each kernel, beside the stored ones")
     counting.add_argument("--store", action="store_true", help="these are to be kept from now on")
     counting.set_defaults(command=_instructions)
@@ -220,7 +226,7 @@ def _gpu(args: argparse.Namespace) -> int:
     timer = clock.Rehearsal() if args.rehearse else clock.Gpu()
     turns = harness.Turns(1, 0.0, 1) if args.rehearse else harness.Turns(args.turns)
     described = {**machine.describe(), **timer.describe()}
-    last_start = time.monotonic() + 60 * (args.minutes or math.inf)
+    last_start = time.monotonic() + (math.inf if args.minutes is None else 60 * args.minutes)
     failed = False
     entries, peaks = report.read(args.json)
     for dtype in args.dtype:
@@ -245,6 +251,18 @@ def _gpu(args: argparse.Namespace) -> int:
                 found_all = {"machine": described, "peaks": peaks, "entries": entries}
                 _write(args.json, found_all, report.markdown(entries, heading, peaks))
     return 1 if failed else 0
+
+
+def _streams(args: argparse.Namespace) -> int:
+    from benchmarks import streams
+
+    if not streams.PHOTOGRAPHS.is_dir():
+        return _misuse(f"needs the photographs of {streams.PHOTOGRAPHS}")
+    described = machine.describe()
+    results = streams.measure(args.workers or [_core.default_num_threads()], args.turns)
+    found = {"machine": described, "results": streams.as_json(results)}
+    _write(args.json, found, streams.markdown(results, machine.heading(described, None)))
+    return 0
 
 
 def _instructions(args: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@
 """
 
 from pycnn._core import __version__, active_isa, available_isas
+from pycnn.ensemble import Ensemble
 from pycnn.errors import (
     DeviceError,
     ImageError,
@@ -24,6 +25,7 @@ from pycnn.models import variants
 
 __all__ = [
     "DeviceError",
+    "Ensemble",
     "Graph",
     "ImageError",
     "InputWarning",

@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['CHANNEL_BLOCK', 'Conv2dParams', 'PackedChannelAffine', 'PackedConstant', 'PackedConv2d', 'PackedRbf', 'Pool2dParams', 'Program', 'Task', 'TensorRef', 'activation_task', 'active_isa', 'add_task', 'available_isas', 'binary_output_shape', 'binary_task', 'channel_affine_pack', 'channel_affine_task', 'constant_pack', 'conv2d_output_shape', 'conv2d_pack', 'conv2d_packed_bytes', 'conv2d_packing', 'conv2d_select', 'conv2d_task', 'conv2d_workspace_elems', 'copy_channels_task', 'default_num_threads', 'gather_task', 'layout_task', 'linear_output_shape', 'linear_task', 'lrn_task', 'permute_task', 'pool2d_output_shape', 'pool2d_task', 'rbf_pack', 'rbf_task', 'require_isa', 'softmax_task', 'storage_elems']
+__all__: list[str] = ['CHANNEL_BLOCK', 'Conv2dParams', 'PackedChannelAffine', 'PackedConstant', 'PackedConv2d', 'PackedRbf', 'Pool2dParams', 'Program', 'Task', 'TensorRef', 'activation_task', 'active_isa', 'add_task', 'available_isas', 'binary_output_shape', 'binary_task', 'channel_affine_pack', 'channel_affine_task', 'constant_pack', 'conv2d_output_shape', 'conv2d_pack', 'conv2d_packed_bytes', 'conv2d_packing', 'conv2d_select', 'conv2d_task', 'conv2d_workspace_elems', 'copy_channels_task', 'default_num_threads', 'gather_task', 'layout_task', 'linear_output_shape', 'linear_task', 'lrn_task', 'permute_task', 'pool2d_output_shape', 'pool2d_task', 'rbf_pack', 'rbf_task', 'render_images', 'require_isa', 'softmax_task', 'storage_elems', 'uniforms']
 class TensorRef:
     """
     A tensor of a program: `offset` elements into a buffer (0 is the arena, then the inputs, then the outputs).
@@ -144,6 +144,10 @@ def rbf_pack(weight: numpy.ndarray) -> PackedRbf:
     ...
 def rbf_task(x: TensorRef, packed: PackedRbf, y: TensorRef, isa: str) -> Task:
     ...
+def render_images(out: numpy.ndarray, images: numpy.ndarray, index: numpy.ndarray, affine: numpy.ndarray, grid: numpy.ndarray | None, colour: numpy.ndarray | None, table: numpy.ndarray, gain: numpy.ndarray, offset: numpy.ndarray, reversed: bool, border: str, fill: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    Write images (n, C, P, Q) float32: see csrc/image/render.h. Starts no thread.
+    """
 def require_isa(name: str) -> None:
     """
     DeviceError when there is no such instruction set, or not here.
@@ -153,6 +157,10 @@ def softmax_task(log: bool, x: TensorRef, y: TensorRef, isa: str) -> Task:
 def storage_elems(shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], blocked: bool = True) -> int:
     """
     Elements of memory that a tensor takes; ShapeError when that is beyond any machine.
+    """
+def uniforms(seed: typing.SupportsInt | typing.SupportsIndex, epoch: typing.SupportsInt | typing.SupportsIndex, samples: numpy.ndarray, count: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    float64 (n, count) in [0, 1): Philox, keyed by seed, epoch, sample.
     """
 CHANNEL_BLOCK: int = 16
 __version__: str = '0.1.0'

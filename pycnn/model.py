@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pycnn import _core
+from pycnn.averaging import AT_ONCE, average, log_of
 from pycnn.backend import Parameters, Plan, backend_for
 from pycnn.errors import ImageError, InputWarning, ShapeError, UnsupportedError
 from pycnn.formats import Content, write
@@ -22,6 +23,8 @@ from pycnn.opset import DEFAULT_TUNING, Array, Shape, Tuning
 from pycnn.passes import optimize
 from pycnn.passport import Passport
 from pycnn.summary import Summary, summarize
+from pycnn.vision.crops import check_count, crops_of_batch, crops_of_image
+from pycnn.vision.decode import as_list
 from pycnn.vision.input_check import look as look_at_input
 from pycnn.vision.labels import labels as labels_of
 from pycnn.weights import (
@@ -41,9 +44,6 @@ if TYPE_CHECKING:
 
 # Plans are small beside the weights that they share, but each keeps its arenas.
 MAX_PLANS = 8
-
-# Images that `predict` sends through the network at once: bounds memory, whatever is asked.
-PREDICT_BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +167,7 @@ class Model:
         *,
         taps: str | Iterable[str] = (),
         until: str | None = None,
+        crops: int | None = None,
     ) -> Array | dict[str, Array]:
         """Run the network on a batch.
 
@@ -183,6 +184,10 @@ class Model:
         until : name of a layer
             Compute no further than this layer (and the taps), and return its output in place of
             the network's.
+        crops : {1, 2, 10, 144}, optional
+            Run on so many crops of each image, which is larger than the network's input (for 10) or
+            at least as large, and return the logarithm of their mean probabilities, of the main
+            output. See :mod:`pycnn.vision.crops`.
 
         Returns
         -------
@@ -206,14 +211,26 @@ class Model:
         apart, which may change the last bits of what follows.
         """
         taps = [taps] if isinstance(taps, str) else list(taps)
+        if crops is not None:
+            if taps or until is not None:
+                raise ValueError("crops are averaged: they go with neither taps nor until")
+            return log_of(self.probabilities(batch, crops=crops))
         outputs = {until: self._layer(until)} if until is not None else dict(self.graph.outputs)
         outputs.update({name: self._layer(name) for name in taps})
         results = self._run(batch, outputs, look=self._looks)
         return results if taps or len(results) > 1 else next(iter(results.values()))
 
-    def probabilities(self, batch: Any) -> Array:
+    def probabilities(self, batch: Any, *, crops: int | None = None) -> Array:
         """Softmax of the main output: ``(N, classes)`` float32. Takes what :meth:`run` takes."""
-        return self._probabilities(batch, self._looks)
+        if crops is None:
+            return self._probabilities(batch, self._looks)
+        check_count(crops)
+        if len(self.graph.inputs) > 1:
+            raise ShapeError(f"{self.name} has several inputs, and crops are of one image")
+        ((_, height, width),) = sizes = list(self.graph.inputs.values())
+        x = check_batch(batch, sizes[0], self.name, self.preprocessing is not None)
+        cut = crops_of_batch(x, crops, (height, width))
+        return average(lambda images: self._probabilities(images, self._looks), cut, len(x))
 
     def _probabilities(self, batch: Any, look: bool) -> Array:
         name, layer = next(iter(self.graph.outputs.items()))
@@ -221,7 +238,11 @@ class Model:
         return self._run(batch, {name: layer}, softmax=not ends_in_softmax, look=look)[name]
 
     def predict(
-        self, images: ImageLike | Iterable[ImageLike], top: int = 5
+        self,
+        images: ImageLike | Iterable[ImageLike],
+        top: int = 5,
+        *,
+        crops: int | None = None,
     ) -> list[Prediction] | list[list[Prediction]]:
         """Classify images with the variant's own preprocessing.
 
@@ -231,6 +252,8 @@ class Model:
             A path, a PIL image, or a uint8 array (H, W, 3) or (H, W); or several of these.
         top : int
             How many classes, best first.
+        crops : {1, 2, 10, 144}, optional
+            Average the probabilities of so many views of each image.
 
         Returns
         -------
@@ -244,30 +267,33 @@ class Model:
         ImageError
             An image cannot be read; the message names it.
         """
+        if top < 1:
+            raise ValueError(f"top must be at least 1, got {top}")
+        listed, one = as_list(images)
+        rows = self.classify(listed, crops=crops) if listed else ()
+        found = [self.rank(row, top) for row in rows]
+        return found[0] if one else found
+
+    def classify(self, images: Sequence[ImageLike], *, crops: int | None = None) -> Array:
+        """Probabilities ``(N, classes)`` of images: :meth:`predict` before it ranks them."""
         preprocessing = self.preprocessing
         if preprocessing is None:
             raise UnsupportedError(
                 f"{self.name} does not know how its images are preprocessed; use run() on a batch"
             )
-        if top < 1:
-            raise ValueError(f"top must be at least 1, got {top}")
-        if isinstance(images, (str, os.PathLike)) or hasattr(images, "convert"):
-            return self._predict_one(images, preprocessing, top)
-        if isinstance(images, np.ndarray) and images.ndim != 4:
-            return self._predict_one(images, preprocessing, top)
-        return self._predict(list(images), preprocessing, top)
-
-    def _predict_one(self, image: Any, preprocessing: Preprocessing, top: int) -> list[Prediction]:
-        return self.rank(self._probabilities(preprocessing(image)[None], False)[0], top)
-
-    def _predict(
-        self, images: Sequence[Any], preprocessing: Preprocessing, top: int
-    ) -> list[list[Prediction]]:
-        found: list[list[Prediction]] = []
-        for start in range(0, len(images), PREDICT_BATCH):
-            batch = preprocessing.batch(images[start : start + PREDICT_BATCH])
-            found.extend(self.rank(row, top) for row in self._probabilities(batch, False))
-        return found
+        if not images:
+            raise ImageError("expected at least one image, got none")
+        if crops is None:
+            batches = (images[i : i + AT_ONCE] for i in range(0, len(images), AT_ONCE))
+            found = [self._probabilities(preprocessing.batch(b), False) for b in batches]
+            return np.concatenate(found)
+        check_count(crops)
+        cut = (
+            (n, x)
+            for n, image in enumerate(images)
+            for x in crops_of_image(image, crops, preprocessing)
+        )
+        return average(lambda x: self._probabilities(x, False), cut, len(images))
 
     def rank(self, probabilities: Array, top: int = 5) -> list[Prediction]:
         """The `top` classes of one row of probabilities, best first; ties by index."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks import layers
 from benchmarks.peers import engines, prepare, report
@@ -168,3 +171,31 @@ def test_unknown_names_are_refused() -> None:
     assert run("-m", "benchmarks", "peers", "--engines", "caffe", "--quick").returncode == 2
     assert run("-m", "benchmarks", "peers", "--batch", "17", "--quick").returncode == 2
     assert run("-m", "benchmarks", "ops", "--op", "conv3d", "--quick").returncode == 2
+
+
+@pytest.mark.parametrize("case", ["cifar", "cifar-more"])
+def test_streams_give_all_images_of_the_shape_that_the_network_takes(
+    case: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks import streams
+    from benchmarks.torchvision_steps import steps_of
+
+    small = dataclasses.replace(streams.CASES[case], images=40, batch_size=16)
+    monkeypatch.setitem(streams.CASES, case, small)
+    streams.run(case, "pycnn", 2)
+    found = json.loads(capsys.readouterr().out)
+    assert found["images_per_s"] > 0 and found["start_ms"] > 0 and found["memory_mib"] >= 0
+
+    picture = Image.fromarray(np.zeros((32, 32, 3), np.uint8))
+    for step in steps_of(small.augmentation):
+        picture = step(picture)
+    assert picture.size == (32, 32) and picture.mode == "RGB"
+
+
+def test_streams_are_listed_by_case() -> None:
+    from benchmarks import streams
+
+    result = streams.Result("photographs", "pycnn", 2, 170.4, 271.0, 122.0, 0.3)
+    text = streams.markdown([result], "on a machine")
+    assert "| 2 | pycnn | 170 | 271 | 122 | 0.3 |" in text and "on a machine" in text
+    assert "others kept 0.3 CPUs busy" in streams.line(result)

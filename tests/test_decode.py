@@ -13,6 +13,7 @@ from PIL import Image
 
 from pycnn.errors import ImageError, PycnnError
 from pycnn.vision import Preprocessing, presets
+from pycnn.vision.decode import decode
 
 
 def test_arrays(picture: npt.NDArray[np.uint8]) -> None:
@@ -296,3 +297,14 @@ def test_too_many_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action
 def test_unusable_images(image: object, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         presets.TORCHVISION(image)  # type: ignore[arg-type]
+
+
+def test_a_decoded_image_is_upright_however_often_it_is_decoded(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3))
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "turned.png", exif=exif)
+    once, _ = decode(tmp_path / "turned.png", "RGB")
+    twice, _ = decode(once, "RGB")
+    assert once.size == twice.size == (6, 8)
+    np.testing.assert_array_equal(np.asarray(twice), np.asarray(once))

@@ -34,8 +34,10 @@ PYTHON_LAYERS = [
     "download",
     "hub",
     "summary",
+    "averaging",
     "backend",
     "model",
+    "ensemble",
     "loading",
     "conversion",
     "__init__",
@@ -55,7 +57,7 @@ STANDARD = {"numpy", "pycnn"}
 
 # Beside the kernels, who may know CUDA's headers.
 CUDA_RUNTIME = {"cuda/check.h", "cuda/device.cpp", "cuda/tensor_map.cpp"}
-CPP_LAYERS = ["core", "ops headers", "cuda", "cpu", "ops", "program", "bindings"]
+CPP_LAYERS = ["core", "image", "ops headers", "cuda", "cpu", "ops", "program", "bindings"]
 
 
 def python_files() -> list[Path]:

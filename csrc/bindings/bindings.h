@@ -13,6 +13,7 @@ namespace pycnn::bindings {
 
 namespace py = pybind11;
 
+void bind_image(py::module_& m);
 void bind_ops(py::module_& m);
 void bind_program(py::module_& m);
 

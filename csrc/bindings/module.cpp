@@ -31,4 +31,5 @@ PYBIND11_MODULE(_core, m) {
           "min(affinity, cgroup quota, cores), or PYCNN_NUM_THREADS.");
     bindings::bind_program(m);  // first: the ops' signatures name its types
     bindings::bind_ops(m);
+    bindings::bind_image(m);
 }

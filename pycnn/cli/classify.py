@@ -30,6 +30,16 @@ if TYPE_CHECKING:
     from pycnn.model import Model
 
 
+def _check_crops(count: int | None) -> int | None:
+    from pycnn.vision.crops import check_count
+
+    try:
+        check_count(count or 1)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return count
+
+
 def classify(
     paths: Annotated[
         list[str], typer.Argument(help="Images, folders, or patterns such as '*.jpg'.")
@@ -39,6 +49,13 @@ def classify(
     ],
     weights: Weights = None,
     top: Annotated[int, typer.Option(min=1, help="Labels for each image.")] = 1,
+    crops: Annotated[
+        int | None,
+        typer.Option(
+            help="Average so many views of each image: 2 (mirrored), 10 or 144.",
+            callback=_check_crops,
+        ),
+    ] = None,
     threads: Threads = None,
     isa: Isa = None,
     device: Device = "cpu",
@@ -54,7 +71,7 @@ def classify(
     files, errors = _find(paths)
     for file in _with_progress(files):
         try:
-            results.append(_classify_one(network, file, top, warm=bool(results)))
+            results.append(_classify_one(network, file, top, crops, warm=bool(results)))
         except ImageError as error:
             errors.append({"file": str(file), "error": str(error)})
     if as_json:
@@ -82,16 +99,21 @@ def _find(paths: Iterable[str]) -> tuple[list[Path], list[dict[str, Any]]]:
     return files, errors
 
 
-def _classify_one(network: Model, file: Path, top: int, warm: bool) -> dict[str, Any]:
+def _classify_one(
+    network: Model, file: Path, top: int, crops: int | None, warm: bool
+) -> dict[str, Any]:
     import numpy as np
+
+    from pycnn.averaging import average
+    from pycnn.vision.crops import crops_of_image
 
     if network.preprocessing is None:
         raise UnsupportedError(f"{network.name} does not know how its images are preprocessed")
-    batch = network.preprocessing(file)[None]
+    views = [(0, x) for x in crops_of_image(file, crops or 1, network.preprocessing)]
     if not warm:  # the first run of a shape compiles its plan and packs the weights
-        network.probabilities(batch)
+        average(network.probabilities, views, 1)
     start = time.perf_counter()
-    (probabilities,) = network.probabilities(batch)
+    (probabilities,) = average(network.probabilities, views, 1)
     milliseconds = 1e3 * (time.perf_counter() - start)
     if not np.isfinite(probabilities).all():
         raise WeightsError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -13,11 +14,12 @@ from pycnn.errors import ImageError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["ImageLike", "decode"]
+__all__ = ["ImageLike", "as_list", "decode"]
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | npt.NDArray[np.uint8]"
 
 _ORIENTATION_TAG = 0x0112
+_ORIENTED_BY = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
 # What undoes each EXIF orientation; 1 is upright.
 _UPRIGHT = {
     2: "FLIP_LEFT_RIGHT",
@@ -28,6 +30,19 @@ _UPRIGHT = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
+
+
+def as_list(images: ImageLike | Iterable[ImageLike]) -> tuple[list[ImageLike], bool]:
+    """One image or several, as a list, and whether it was one.
+
+    A uint8 array (N, H, W, C) is several, one of fewer dimensions is one.
+    """
+    from PIL import Image
+
+    one = isinstance(images, (str, os.PathLike, Image.Image))
+    if one or (isinstance(images, np.ndarray) and images.ndim != 4):
+        return [images], True  # type: ignore[list-item]
+    return list(images), False  # type: ignore[arg-type]
 
 
 def decode(image: ImageLike, mode: str) -> tuple[Image.Image, str]:
@@ -110,7 +125,12 @@ def _upright(image: Image.Image) -> Image.Image:
     except Exception:  # damaged EXIF beside sound pixels: viewers ignore it too
         return image
     step = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if step is None else image.transpose(Image.Transpose[step])
+    if step is None:
+        return image
+    upright = image.transpose(Image.Transpose[step])
+    for name in _ORIENTED_BY:  # a copy has them too, and may be decoded once more
+        upright.info.pop(name, None)
+    return upright
 
 
 def _to_mode(image: Image.Image, mode: str, where: str) -> Image.Image:

@@ -132,7 +132,7 @@ class Preprocessing:
         self._set("std", _numbers("std", self.std, planes))
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive, got {self.std}")
-        if not np.isfinite(_lookup(self)).all():
+        if not np.isfinite(lookup(self)).all():
             raise ValueError("scale, mean and std give values beyond float32")
         self._check_sizes()
 
@@ -223,7 +223,7 @@ class Preprocessing:
             except ImageError as error:
                 raise ImageError(f"image {n} of the batch: {error}") from error
 
-        workers = min(_num_threads(threads), len(first))
+        workers = min(num_threads(threads), len(first))
         if workers <= 1:
             for n in first.values():
                 fill(n)
@@ -333,7 +333,7 @@ class Preprocessing:
         pixels = self._cropped(resized, where).reshape(*self.input_size, -1)
         if self.channels == "BGR":
             pixels = pixels[:, :, ::-1]
-        for c, table in enumerate(_lookup(self)):
+        for c, table in enumerate(lookup(self)):
             np.take(table, pixels[:, :, c], out=x[c], mode="clip")  # a pixel is 8 bits: no clipping
 
     def _resized(self, image: Image.Image, where: str) -> Image.Image:
@@ -344,7 +344,7 @@ class Preprocessing:
         if isinstance(self.resize, tuple):
             height, width = self.resize
         else:
-            height, width = _shorter_side(self.resize, image.height, image.width, where)
+            height, width = shorter_side(self.resize, image.height, image.width, where)
         if (width, height) == image.size:
             return image
         filters = Image.Resampling
@@ -375,7 +375,7 @@ class Preprocessing:
         return pixels
 
 
-def _shorter_side(resize: int, height: int, width: int, where: str) -> tuple[int, int]:
+def shorter_side(resize: int, height: int, width: int, where: str) -> tuple[int, int]:
     """Height and width with the shorter side at `resize`, by torchvision's rule."""
     longer = int(resize * max(height, width) / min(height, width))
     if longer > _MAX_RESIZED_SIDE:
@@ -387,7 +387,7 @@ def _shorter_side(resize: int, height: int, width: int, where: str) -> tuple[int
 
 
 @functools.lru_cache(maxsize=64)
-def _lookup(preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
+def lookup(preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
     """float32 (C, 256): the network's value of each pixel value."""
     pixel = np.arange(256, dtype=np.float64)
     mean = np.array(preprocessing.mean)[:, None]
@@ -414,7 +414,7 @@ def _as_list(images: Iterable[ImageLike]) -> list[ImageLike]:
     return list(images)
 
 
-def _num_threads(threads: int | None) -> int:
+def num_threads(threads: int | None) -> int:
     if threads is not None:
         return _integer("threads", threads, 1, 4096)
     return _core.default_num_threads()

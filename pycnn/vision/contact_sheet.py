@@ -1,0 +1,93 @@
+"""A picture of what an augmentation does."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pycnn.vision.augmentation import Augmentation
+from pycnn.vision.decode import ImageLike, as_list, decode
+from pycnn.vision.geometry import Frames
+from pycnn.vision.preprocess import Preprocessing
+from pycnn.vision.render import Renderer
+from pycnn.vision.steps import Draw
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["draw_sheet"]
+
+_GAP = 4
+_MAX_TILES = 10_000
+
+
+def draw_sheet(
+    augmentation: Augmentation,
+    images: ImageLike | Sequence[ImageLike],
+    preprocessing: Preprocessing | None,
+    columns: int,
+    rows: int,
+    seed: int,
+) -> Image.Image:
+    """See `Augmentation.contact_sheet`."""
+    from PIL import Image
+
+    each, _ = as_list(images)
+    if columns < 2 or rows < 1 or not 1 <= columns * rows * len(each) <= _MAX_TILES:
+        raise ValueError(
+            f"a sheet has two columns or more, a row and an image: got {columns}, {rows} and "
+            f"{len(each)}"
+        )
+    strips = [
+        _tiles(augmentation, image, preprocessing, columns * rows, seed, sample)
+        for sample, image in enumerate(each)
+    ]
+    height, width = (max(tile.shape[i] for tiles in strips for tile in tiles) for i in (0, 1))
+    down, across = height + _GAP, width + _GAP
+    size = (columns * across - _GAP, rows * len(strips) * down - _GAP)
+    sheet = Image.new("RGB", size, "white")
+    for i, tile in enumerate(tile for tiles in strips for tile in tiles):
+        sheet.paste(Image.fromarray(tile), (i % columns * across, i // columns * down))
+    return sheet
+
+
+def _tiles(
+    augmentation: Augmentation,
+    image: ImageLike,
+    preprocessing: Preprocessing | None,
+    count: int,
+    seed: int,
+    sample: int,
+) -> list[npt.NDArray[np.uint8]]:
+    """The image as it is, and `count` - 1 draws."""
+    decoded, _ = decode(image, "RGB")
+    if preprocessing is None:
+        size = (decoded.height, decoded.width)
+        frames = Frames([decoded.height], [decoded.width])
+        augmentation.draw(Draw(frames, size), np.array([sample]), seed=seed, epoch=0)
+        bare = Preprocessing((int(frames.heights[0]), int(frames.widths[0])))
+        first = np.asarray(decoded)
+    else:
+        channels = "L" if preprocessing.channels == "L" else "RGB"
+        bare = dataclasses.replace(
+            preprocessing, channels=channels, scale=1.0, mean=(0.0,), std=(1.0,)
+        )
+        first = _as_pixels(bare(decoded))
+    renderer = Renderer(bare, augmentation, seed)
+    tiles = [first]
+    x = np.empty((1, *bare.shape), np.float32)
+    for epoch in range(count - 1):
+        for error in renderer.render(x, [decoded], np.array([sample]), epoch).values():
+            raise error
+        tiles.append(_as_pixels(x[0]))
+    return tiles
+
+
+def _as_pixels(x: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """(C, H, W) in 0..255 to (H, W, 3)."""
+    pixels = np.rint(x).astype(np.uint8).transpose(1, 2, 0)
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))

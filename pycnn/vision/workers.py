@@ -1,0 +1,174 @@
+"""Threads that make batches ahead of whoever takes them, in order and with bounded memory."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from pycnn.errors import ImageError
+
+__all__ = ["Making", "Slot", "Times"]
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass
+class Slot:
+    """A batch in the making."""
+
+    rows: npt.NDArray[np.int64]  # places in the data set
+    images: Floats
+    missing: int  # rows not made yet
+    failed: dict[int, ImageError] = field(default_factory=dict)  # by row
+
+
+@dataclass
+class Times:
+    """Seconds, summed over the threads."""
+
+    busy_s: float = 0.0
+    idle_s: float = 0.0  # no room: the batches that are ready were not taken
+    waited_s: float = 0.0  # of whoever takes them
+
+
+class Making:
+    """The batches of one epoch, made by threads; the owner takes them one by one, then closes it.
+
+    Parameters
+    ----------
+    batches : list of (n,) int64
+        The places of each batch's images in the data set.
+    shape : (C, H, W)
+    fill : callable
+        ``fill(images, rows)`` writes the images at these places, and gives what failed, by row.
+        Several threads call it at a time, each with rows of its own.
+    unit : int
+        Rows that one call fills.
+    threads, ahead : int
+        How many threads; how many batches may be ready or in the making.
+    times : Times
+        What time went into is added here.
+    """
+
+    def __init__(
+        self,
+        batches: list[npt.NDArray[np.int64]],
+        shape: tuple[int, int, int],
+        fill: Callable[[Floats, npt.NDArray[np.int64]], dict[int, ImageError]],
+        *,
+        unit: int,
+        threads: int,
+        ahead: int,
+        times: Times,
+    ) -> None:
+        self._times = times
+        self._batches = batches
+        self._shape = shape
+        self._fill = fill
+        self._unit = unit
+        self._ahead = ahead
+        self._slots: dict[int, Slot] = {}
+        self._taken = 0
+        self._units = self._each_unit()
+        self._next_batch = 0
+        self._error: BaseException | None = None
+        self._closed = False
+        self._changed = threading.Condition()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"pycnn-image-{i}", daemon=True)
+            for i in range(threads)
+        ]
+        _open.add(self)
+        for thread in self._threads:
+            thread.start()
+
+    def take(self) -> Slot:
+        """The next batch, when it is whole; what went wrong in a thread is raised here.
+
+        Raises
+        ------
+        RuntimeError
+            It was closed.
+        """
+        start = time.perf_counter()
+        with self._changed:
+            self._changed.wait_for(self._is_ready)
+            self._times.waited_s += time.perf_counter() - start
+            if self._error is not None:
+                raise self._error
+            if self._closed:
+                raise RuntimeError("this loop over the stream was ended, perhaps by another loop")
+            slot = self._slots.pop(self._taken)
+            self._taken += 1
+            self._changed.notify_all()
+        return slot
+
+    def close(self) -> None:
+        """End the threads, each after the image it is at; wait for them."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+        self._slots.clear()
+        _open.discard(self)
+
+    def _is_ready(self) -> bool:
+        slot = self._slots.get(self._taken)
+        return self._closed or (slot is not None and slot.missing == 0)
+
+    def _each_unit(self) -> Iterator[tuple[Slot, int, int]]:
+        """Slot, first and last row of each call, in order; a slot is made when it is begun."""
+        for number, rows in enumerate(self._batches):
+            slot = Slot(rows, np.empty((len(rows), *self._shape), np.float32), len(rows))
+            self._slots[number] = slot
+            for start in range(0, len(rows), self._unit):
+                last = start + self._unit >= len(rows)
+                self._next_batch = number + last
+                yield slot, start, min(start + self._unit, len(rows))
+
+    def _has_room(self) -> bool:
+        return self._closed or self._next_batch < self._taken + self._ahead
+
+    def _next_unit(self) -> tuple[Slot, int, int] | None:
+        """Wait for room and take a unit; None when there is nothing left to do."""
+        start = time.perf_counter()
+        with self._changed:
+            self._changed.wait_for(self._has_room)
+            self._times.idle_s += time.perf_counter() - start
+            return None if self._closed else next(self._units, None)
+
+    def _work(self) -> None:
+        while (unit := self._next_unit()) is not None:
+            slot, first, last = unit
+            start = time.perf_counter()
+            try:
+                failed = self._fill(slot.images[first:last], slot.rows[first:last])
+            except BaseException as error:  # whoever takes the batches is told
+                with self._changed:
+                    self._error, self._closed = error, True
+                    self._changed.notify_all()
+                return
+            with self._changed:
+                self._times.busy_s += time.perf_counter() - start
+                slot.failed.update({first + row: error for row, error in failed.items()})
+                slot.missing -= last - first
+                if slot.missing == 0:
+                    self._changed.notify_all()
+
+
+# A stream may still be open when the interpreter ends; its threads must not run on then.
+_open: weakref.WeakSet[Making] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for making in list(_open):
+        making.close()
