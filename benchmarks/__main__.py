@@ -237,7 +237,7 @@ def _gpu(args: argparse.Namespace) -> int:
     timer = clock.Rehearsal() if args.rehearse else clock.Gpu()
     turns = harness.Turns(1, 0.0, 1) if args.rehearse else harness.Turns(args.turns)
     described = {**machine.describe(), **timer.describe()}
-    last_start = time.monotonic() + 60 * (args.minutes or math.inf)
+    last_start = time.monotonic() + (math.inf if args.minutes is None else 60 * args.minutes)
     failed = False
     entries, peaks = report.read(args.json)
     for dtype in args.dtype:

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pycnn.placement import vectors
 from pycnn.errors import UnsupportedError
 from pycnn.graph import Graph
 from pycnn.opset import Array
+from pycnn.placement import vectors
 from pycnn.pytorch.ops import FORWARD
 from pycnn.weights import Weights, parameter
 
