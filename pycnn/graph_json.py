@@ -65,6 +65,7 @@ def _text(value: Any) -> str:
         raise ValueError(
             f"expected a text of at most {_LONGEST_NAME} characters, got {reprlib.repr(value)}"
         )
+    value.encode()  # half of a surrogate pair is no text: a ValueError
     return value
 
 
@@ -81,10 +82,10 @@ def _optional(kind: _Kind) -> _Kind:
     return lambda value: None if value is None else kind(value)
 
 
-def _tuple_of(kind: _Kind, count: int | None = None) -> _Kind:
+def _tuple_of(kind: _Kind, count: int | None = None, most: float = math.inf) -> _Kind:
     def read(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list) or count not in (None, len(value)):
-            many = "some" if count is None else str(count)
+        if not isinstance(value, list) or count not in (None, len(value)) or len(value) > most:
+            many = f"at most {most}" if count is None else str(count)
             raise ValueError(f"expected a list of {many}, got {reprlib.repr(value)}")
         return tuple(kind(item) for item in value)
 
@@ -96,6 +97,7 @@ _SIZE = _integers_from(1)
 _INDEX = _integers_from(0)
 _PAIR = _tuple_of(_SIZE, 2)
 _IMAGE = _tuple_of(_SIZE, 3)
+_AXES = 8  # of a permutation: more than any file has
 _WINDOW: Mapping[str, _Kind] = {
     "kernel_size": _PAIR,
     "stride": _PAIR,
@@ -212,7 +214,13 @@ _ROWS: Mapping[str, _Row] = {
         {"bounds": _tuple_of(_tuple_of(_optional(_integers_from(-_INT64, _INT64)), 3), 3)}
     ),
     "gather": _row({"indices": _tuple_of(_INDEX)}),
-    "permute": _row({"dims": _tuple_of(_SIZE), "perm": _tuple_of(_INDEX), "shape": _IMAGE}),
+    "permute": _row(
+        {
+            "dims": _tuple_of(_SIZE, most=_AXES),
+            "perm": _tuple_of(_INDEX, most=_AXES),
+            "shape": _IMAGE,
+        }
+    ),
     "flatten": _row(),
     "dropout": _row({"p": _number}),
     "softmax": _row(),
@@ -322,6 +330,8 @@ def _add_node(
         if name not in shapes:
             raise ValueError(f"the file has no tensor {reprlib.repr(name)}")
     params = {role: shapes[name] for role, name in names.items()}
+    if found["op"] == "binary" and names and "shape" not in attrs:
+        raise ValueError("shape: missing, though there is a constant")
     if "connections" in attrs:
         _check_connections(attrs, params["weight"], max_bytes)
     name = graph.add_node(_text(found["name"]), found["op"], inputs, attrs, params, names)
@@ -330,7 +340,9 @@ def _add_node(
 
 def _check_connections(attrs: Mapping[str, Any], weight: tuple[int, ...], max_bytes: int) -> None:
     """Compare a table with its filters, and look at the size of what it is expanded to."""
-    table, channels = attrs["connections"], attrs.get("in_channels", 0)
+    if "in_channels" not in attrs:
+        raise ValueError("in_channels: missing, though there are connections")
+    table, channels = attrs["connections"], attrs["in_channels"]
     if len(weight) != 3 or sum(map(len, table)) != weight[0]:
         raise ValueError(f"connections: a weight of shape {weight} has not one filter for each")
     if any(c >= channels for row in table for c in row):

@@ -555,6 +555,8 @@ class Model:
         if request.softmax:
             public, layer = request.outputs[0]
             name = f"softmax of {layer}"
+            while name in self.graph.names():
+                name += "'"
             graph = replace(
                 graph,
                 nodes=[*graph.nodes, Node(name, "softmax", (layer,))],

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pycnn.errors import ModelFormatError, UnknownNameError
+from pycnn.errors import ModelFormatError, UnknownNameError, UnsupportedError
 from pycnn.formats import TensorFile
+from pycnn.formats.tensor_file import MAX_BYTES
 from pycnn.formats.writing import GRAPH_KEY
 from pycnn.graph import Graph
 from pycnn.graph_json import graph_from_dict, graph_to_dict
@@ -51,13 +52,13 @@ class Passport:
     origin: str = ""
 
     def to_metadata(self) -> dict[str, str]:
-        """As text."""
+        """As text. UnsupportedError where it could not be read back."""
         found = {"origin": self.origin}
         if isinstance(self.network, Variant):
             found |= {"variant": self.network.id, "licence": self.network.licence or ""}
             found |= {choice: str(value) for choice, value in self.choices.items()}
         else:
-            found[_GRAPH] = _text_of(graph_to_dict(self.network))
+            found[_GRAPH] = _described(self.network)
         if self.preprocessing is not None:
             found["preprocessing"] = _text_of(self.preprocessing.to_dict())
         if self.labels is not None:
@@ -100,6 +101,16 @@ class Passport:
         steps = _json(found, "preprocessing")
         preprocessing = None if steps is None else Preprocessing.from_dict(steps)
         return cls(network, choices, preprocessing, _labels(found), found.get("origin", ""))
+
+
+def _described(network: Graph) -> str:
+    """Text that `graph_from_dict` takes: what cannot be read back is not written."""
+    try:
+        text = _text_of(graph_to_dict(network))
+        graph_from_dict(_json({_GRAPH: text}, _GRAPH), network.parameters, MAX_BYTES)
+    except (ModelFormatError, ValueError) as error:
+        raise UnsupportedError(f"{network.name} cannot be saved: {error}") from None
+    return text
 
 
 def _choices(variant: Variant, found: Mapping[str, str]) -> dict[str, object]:

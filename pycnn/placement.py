@@ -6,6 +6,7 @@ may overwrite what another one still reads.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -52,13 +53,14 @@ class Aliases:
             ):
                 self._storage[node.name] = _Storage(source)
                 self.moved.discard(node.name)
+        self._slices = Counter(storage.root for storage in self._storage.values())
         # Outer concatenations first, so that inner ones are placed inside them.
         for node in reversed(graph.nodes):
             if node.op == "concat":
                 self._place_members(graph, node)
 
     def _place_members(self, graph: Graph, node: Node) -> None:
-        channel, placed = 0, []
+        channel, placed, uses = 0, [], Counter(node.inputs)
         for i, member in enumerate(node.inputs):
             channels = self.shapes[member][1]
             last = i == len(node.inputs) - 1
@@ -68,14 +70,12 @@ class Aliases:
                 and (channels % self._block == 0 or last)
                 and member not in graph.inputs
                 and self._storage[member].root == member
-                and not any(
-                    storage.root == member
-                    for name, storage in self._storage.items()
-                    if name != member
-                )
-                and node.inputs.count(member) == 1
+                and self._slices[member] == 1  # its own
+                and uses[member] == 1
             ):
                 self._storage[member] = _Storage(node.name, channel)
+                self._slices[member] -= 1
+                self._slices[node.name] += 1
                 placed.append(i)
             channel += channels
         self.in_place[node.name] = tuple(placed)

@@ -199,6 +199,7 @@ HOSTILE: list[tuple[Change, str]] = [
     (at("nodes", 1, "inputs", value=[]), "0 inputs, expected 1 to 1"),
     (at("nodes", 1, "inputs", value=["k", "k"]), "2 inputs, expected 1 to 1"),
     (at("nodes", 1, "name", value="k"), "already has a layer 'k'"),
+    (at("nodes", 1, "name", value="\ud800"), "surrogates not allowed"),
     (at("nodes", 1, "name", value="n" * 4097), "a text of at most 4096 characters"),
     (at("nodes", 1, "attrs", "stride", value=[0, 1]), "'c': stride: expected an integer of 1"),
     (at("nodes", 1, "attrs", "stride", value=2), "'c': stride: expected a list of 2"),
@@ -253,6 +254,52 @@ def test_hostile_tables_of_connections(tmp_path: Path) -> None:
         path = written(tmp_path / "bad.safetensors", found, graph)
         with pytest.raises(ModelFormatError, match=f"node 0, 'c': .*{message}"):
             pycnn.load(path, max_bytes=1 << 24)
+    found = copy.deepcopy(graph_to_dict(graph))
+    del found["nodes"][0]["attrs"]["in_channels"]
+    with pytest.raises(ModelFormatError, match="in_channels: missing"):
+        pycnn.load(written(tmp_path / "bad.safetensors", found, graph))
+
+
+def test_a_constant_without_its_shape(tmp_path: Path) -> None:
+    graph = Graph("constant")
+    x = graph.input("x", (2, 3, 3))
+    attrs = {"kind": "add", "shape": (2, 3, 3)}
+    graph.output(graph.add_node("b", "binary", [x], attrs, {"weight": (2, 3, 3)}))
+    found = copy.deepcopy(graph_to_dict(graph))
+    del found["nodes"][-1]["attrs"]["shape"]
+    with pytest.raises(ModelFormatError, match="shape: missing"):
+        pycnn.load(written(tmp_path / "bad.safetensors", found, graph))
+
+
+def test_a_permutation_of_many_axes(tmp_path: Path) -> None:
+    graph, _ = one_op("permute", np.random.default_rng(0))
+    found = copy.deepcopy(graph_to_dict(graph))
+    found["nodes"][-1]["attrs"]["dims"] = [2] * 500_000
+    with pytest.raises(ModelFormatError, match="dims: expected a list of at most 8") as caught:
+        pycnn.load(written(tmp_path / "bad.safetensors", found, graph))
+    assert len(str(caught.value)) < 1000
+
+
+def test_only_what_can_be_read_back_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    for number, name, message in (
+        (float("nan"), "clip", "not JSON compliant|low: expected a number"),
+        (0.0, "n" * 5000, "a text of at most 4096 characters"),
+    ):
+        graph = Graph("strange")
+        graph.output(graph.clip(name, graph.input("x", (2, 3, 3)), number))
+        with pytest.raises(UnsupportedError, match=f"strange cannot be saved: .*({message})"):
+            Model(graph, ArrayWeights({})).save(path)
+        assert not path.exists()
+
+
+def test_a_layer_named_as_the_softmax_of_the_output() -> None:
+    graph = Graph("names")
+    y = graph.clip("y", graph.input("x", (4, 1, 1)), 0.0)
+    graph.output(y)
+    graph.output(graph.clip("softmax of y", y, 0.0))
+    found = Model(graph, ArrayWeights({})).probabilities(np.ones((1, 4, 1, 1), np.float32))
+    np.testing.assert_allclose(found.reshape(-1), 0.25)
 
 
 def test_text_that_is_no_description(tmp_path: Path) -> None:
