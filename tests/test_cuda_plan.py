@@ -8,7 +8,7 @@ from collections import defaultdict
 import pytest
 
 from pycnn import models
-from pycnn.cuda.compile import Layout, Place, lay_out
+from pycnn.cuda.compile import Layout, Place, Step, lay_out
 from pycnn.cuda.device import Gpu, Target
 from pycnn.graph import Graph
 from pycnn.passes import optimize
@@ -46,6 +46,13 @@ def overlap(a: Place, b: Place, itemsize: int) -> bool:
     return True
 
 
+def written_in_place(step: Step) -> list[Place]:
+    """Inputs of a concatenation that lie in its output already."""
+    if step.node is None or step.node.op != "concat":
+        return []
+    return [step.inputs[i] for i in step.node.attrs["in_place"]]
+
+
 def last_uses(layout: Layout) -> dict[str, int]:
     """The stage that reads a value last; what lies in a concatenation lives as long as that."""
     graph: Graph = layout.graph
@@ -73,6 +80,7 @@ def last_uses(layout: Layout) -> dict[str, int]:
 @pytest.mark.parametrize("name", models.names())
 def test_no_two_that_live_at_once_overlap(name: str, dtype: str) -> None:
     layout = planned(name, 2, dtype)
+    slices = {(place, step.output) for step in layout.steps for place in written_in_place(step)}
     itemsize = 4 if dtype == "float32" else 2
     uses = last_uses(layout)
     alive: list[tuple[Place, int, int]] = []
@@ -90,7 +98,8 @@ def test_no_two_that_live_at_once_overlap(name: str, dtype: str) -> None:
             assert step.workspace_offset + size <= layout.arena_bytes
     assert len(alive) >= len(layout.graph.nodes) - 1
     for (a, first_a, last_a), (b, first_b, last_b) in itertools.combinations(alive, 2):
-        if first_a <= last_b and first_b <= last_a and a != b:
+        same = a == b or (a, b) in slices or (b, a) in slices
+        if first_a <= last_b and first_b <= last_a and not same:
             assert not overlap(a, b, itemsize), f"{a} in {first_a}..{last_a}, {b} in {first_b}.."
     total = sum(extent(place, itemsize)[1] - place.offset_bytes for place, _, _ in alive)
     assert layout.arena_bytes < total
@@ -101,7 +110,7 @@ def test_reads_come_after_writes() -> None:
     written: dict[Place, int] = {}
     for step in layout.steps:
         for place in step.inputs:
-            if place.buffer == 0:
+            if place.buffer == 0 and place not in written_in_place(step):
                 assert written[place] < step.stage
         written.setdefault(step.output, step.stage)
     assert [step.stage for step in layout.steps] == sorted(step.stage for step in layout.steps)
@@ -123,8 +132,8 @@ def test_a_classifier_reads_the_image() -> None:
     layout = planned("vgg16", 1)
     ops = [step.node.op for step in layout.steps if step.node]
     assert "flatten" not in ops
-    (fc6,) = [step for step in layout.steps if step.choice and step.name.startswith("fc6")]
-    assert fc6.choice.weight_shape == (4096, 512, 7, 7)
+    shapes = [step.choice.weight_shape for step in layout.steps if step.choice]
+    assert shapes.count((4096, 512, 7, 7)) == 1
 
 
 def test_the_stem_reads_the_callers_memory() -> None:
@@ -148,9 +157,9 @@ def test_the_stem_reads_the_callers_memory() -> None:
     ids=str,
 )
 def test_algorithms_follow_the_gpu(gpu: Gpu, dtype: str, algorithm: str) -> None:
-    layout = planned("resnet50", 8, dtype, gpu)
-    chosen = {step.choice.algorithm for step in layout.steps if step.choice}
-    assert {name for name in chosen if algorithm in name} == chosen
+    """All but the stem, which has too few channels for TMA's boxes."""
+    _, *steps = planned("resnet50", 8, dtype, gpu).steps
+    assert {step.choice.algorithm for step in steps if step.choice} == {f"gemm_{algorithm}"}
 
 
 def test_small_batches_split_sums() -> None:
@@ -158,7 +167,7 @@ def test_small_batches_split_sums() -> None:
 
     def splits(batch: int) -> int:
         steps = planned("resnet50", batch).steps
-        return max(step.choice.split_k for step in steps if step.choice)
+        return max(s.choice.split_k for s in steps if s.choice and s.node and s.node.op == "conv2d")
 
     assert splits(1) > 1
     assert splits(256) == 1
