@@ -28,6 +28,7 @@ from pycnn.vision import (
     Stream,
 )
 from pycnn.vision.render import Renderer
+from pycnn.vision.workers import Making, Times
 
 PREPROCESSING = Preprocessing((16, 16), scale=1 / 255, mean=(0.5,), std=(0.25,))
 PHOTOS = Preprocessing((16, 16), resize=18, crop=(16, 16))
@@ -239,6 +240,17 @@ def test_any_other_failure_of_a_thread_is_raised(
     monkeypatch.setattr(Renderer, "render_array", fail)
     with pytest.raises(MemoryError, match="no room"):
         list(Stream(arrays, PREPROCESSING))
+    assert not pycnn_threads()
+
+
+def test_a_batch_that_cannot_be_allocated_is_an_error() -> None:
+    rows = [np.arange(1 << 20)] * 2
+    making = Making(
+        rows, (1 << 20, 4096, 4096), lambda *_: {}, unit=1, threads=2, ahead=2, times=Times()
+    )
+    with pytest.raises((MemoryError, ValueError), match=r"allocate|too big|too large"):
+        making.take()
+    making.close()
     assert not pycnn_threads()
 
 

@@ -146,22 +146,23 @@ class Making:
             return None if self._closed else next(self._units, None)
 
     def _work(self) -> None:
-        while (unit := self._next_unit()) is not None:
-            slot, first, last = unit
-            start = time.perf_counter()
-            try:
-                failed = self._fill(slot.images[first:last], slot.rows[first:last])
-            except BaseException as error:  # whoever takes the batches is told
-                with self._changed:
-                    self._error, self._closed = error, True
-                    self._changed.notify_all()
-                return
+        try:
+            while (unit := self._next_unit()) is not None:
+                self._make(*unit)
+        except BaseException as error:  # whoever takes the batches is told
             with self._changed:
-                self._times.busy_s += time.perf_counter() - start
-                slot.failed.update({first + row: error for row, error in failed.items()})
-                slot.missing -= last - first
-                if slot.missing == 0:
-                    self._changed.notify_all()
+                self._error, self._closed = error, True
+                self._changed.notify_all()
+
+    def _make(self, slot: Slot, first: int, last: int) -> None:
+        start = time.perf_counter()
+        failed = self._fill(slot.images[first:last], slot.rows[first:last])
+        with self._changed:
+            self._times.busy_s += time.perf_counter() - start
+            slot.failed.update({first + row: error for row, error in failed.items()})
+            slot.missing -= last - first
+            if slot.missing == 0:
+                self._changed.notify_all()
 
 
 # A stream may still be open when the interpreter ends; its threads must not run on then.
