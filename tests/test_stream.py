@@ -131,6 +131,21 @@ def test_arrays_that_must_be_shrunk_go_through_pillow(rng: np.random.Generator) 
     np.testing.assert_array_equal(got[4], out[0])
 
 
+def test_an_opened_image_that_occurs_often_is_decoded_by_one_thread(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Pillow decodes into the image itself; threads must not do it together."""
+    pixels = rng.integers(0, 256, (500, 500, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "noise.png")
+    whole = Preprocessing((500, 500))
+    for _ in range(3):
+        opened = Image.open(tmp_path / "noise.png")
+        data = Dataset([opened] * 8, [0] * 8)
+        images, _, _ = everything(Stream(data, whole, batch_size=1, threads=4, ahead=8))
+        for image in images:
+            np.testing.assert_array_equal(image, pixels.transpose(2, 0, 1))
+
+
 def test_grey_and_colour_become_what_the_network_takes(rng: np.random.Generator) -> None:
     grey = rng.integers(0, 256, (3, 16, 16), np.uint8)
     got, _, _ = everything(Stream((grey, [0, 0, 0]), Preprocessing((16, 16)), CHAIN))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -31,6 +32,19 @@ _UPRIGHT = {
     8: "ROTATE_90",
 }
 
+# Pillow decodes an opened image when its pixels are first wanted, in the image itself: two threads
+# that both want them would each read half. An image's lock is found by its id, so that different
+# images are decoded side by side; a few share one.
+_LOCKS = [threading.Lock() for _ in range(64)]
+
+
+def _renew_locks() -> None:
+    """Whoever holds a lock while the process forks is not there to give it back in the child."""
+    _LOCKS[:] = [threading.Lock() for _ in _LOCKS]
+
+
+os.register_at_fork(after_in_child=_renew_locks)
+
 
 def as_list(images: ImageLike | Iterable[ImageLike]) -> tuple[list[ImageLike], bool]:
     """One image or several, as a list, and whether it was one.
@@ -54,7 +68,8 @@ def decode(image: ImageLike, mode: str) -> tuple[Image.Image, str]:
         return _to_mode(_from_array(image, where), mode, where), where
     if isinstance(image, Image.Image):
         where = f"PIL image {image.mode} {image.height} x {image.width}"
-        return _load(image, mode, where), where
+        with _LOCKS[id(image) // 16 % len(_LOCKS)]:  # objects lie 16 bytes apart at least
+            return _load(image, mode, where), where
     if not isinstance(image, (str, os.PathLike)):
         raise ImageError(
             f"an image is a path, a PIL image or a uint8 array, not {type(image).__name__}"

@@ -212,8 +212,7 @@ class Preprocessing:
         """
         items = _as_list(images)
         batch = np.empty((len(items), *self.shape), np.float32)
-        # An image that occurs twice is done once: a PIL image that is not decoded yet must not be
-        # decoded by two threads at a time.
+        # An image that occurs twice is done once.
         first: dict[int, int] = {}
         source = [first.setdefault(id(item), n) for n, item in enumerate(items)]
 
