@@ -327,6 +327,25 @@ def test_a_second_loop_ends_the_first(arrays: Dataset) -> None:
     assert not pycnn_threads()
 
 
+def test_a_thread_may_be_the_one_that_finds_the_loop_left() -> None:
+    """The garbage collector runs in any thread, and closes the loops that it finds."""
+    begun, made = threading.Event(), threading.Event()
+
+    def fill(images: np.ndarray, rows: np.ndarray) -> dict[int, ImageError]:
+        assert begun.wait(20)
+        with making._changed:  # the worst moment
+            making.close()
+        made.set()
+        return {}
+
+    rows = [np.arange(1)] * 9
+    making = Making(rows, (1, 1, 1), fill, unit=1, threads=2, ahead=3, times=Times())
+    begun.set()
+    assert made.wait(20)
+    making.close(20)
+    assert not pycnn_threads()
+
+
 PROGRAM = """
 import numpy as np, signal, sys, threading
 from pycnn.vision import Preprocessing, Stream

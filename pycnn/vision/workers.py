@@ -80,7 +80,8 @@ class Making:
         self._next_batch = 0
         self._error: BaseException | None = None
         self._closed = False
-        self._changed = threading.Condition()
+        # The garbage collector may close this in a thread that holds the lock: it is reentrant.
+        self._changed = threading.Condition(threading.RLock())
         self._threads = [
             threading.Thread(target=self._work, name=f"pycnn-image-{i}", daemon=True)
             for i in range(threads)
@@ -110,14 +111,21 @@ class Making:
             self._changed.notify_all()
         return slot
 
-    def close(self) -> None:
-        """End the threads, each after the image it is at; wait for them."""
+    def close(self, timeout: float | None = None) -> None:
+        """End the threads, each after the image it is at; wait for them, if long, so many seconds.
+
+        One of the threads itself, in which the garbage collector found a loop that nobody goes on
+        with, does not wait: they end when it goes on.
+        """
         with self._changed:
             self._closed = True
+            self._slots.clear()
             self._changed.notify_all()
+        if threading.current_thread() in self._threads:
+            return
+        deadline = None if timeout is None else time.monotonic() + timeout
         for thread in self._threads:
-            thread.join()
-        self._slots.clear()
+            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
         _open.discard(self)
 
     def _is_ready(self) -> bool:
@@ -165,11 +173,12 @@ class Making:
                 self._changed.notify_all()
 
 
-# A stream may still be open when the interpreter ends; its threads must not run on then.
+# A stream may still be open when the interpreter ends; its threads should not run on then.
 _open: weakref.WeakSet[Making] = weakref.WeakSet()
+_EXIT_S = 10.0
 
 
 @atexit.register
 def _close_all() -> None:
     for making in list(_open):
-        making.close()
+        making.close(_EXIT_S)
