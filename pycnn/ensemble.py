@@ -160,9 +160,13 @@ class Ensemble:
             if labels is None:
                 labels, named_by = model.labels, model
             elif model.labels is not None and model.labels != labels:
-                i = next(i for i, pair in enumerate(zip(labels, model.labels, strict=True))
-                         if pair[0] != pair[1])  # fmt: skip
                 assert named_by is not None
+                if len(model.labels) != len(labels):
+                    raise ValueError(
+                        f"{model.name} has {len(model.labels)} labels and {named_by.name} "
+                        f"{len(labels)}, of {_classes(model)} classes each"
+                    )
+                i = next(i for i in range(len(labels)) if labels[i] != model.labels[i])
                 raise ValueError(
                     f"class {i} is {labels[i]!r} for {named_by.name} and {model.labels[i]!r} for "
                     f"{model.name}: their probabilities cannot be averaged"

@@ -329,7 +329,7 @@ def restore(
         given: WeightsLike = "random" if isinstance(weights, int) else weights
         model = _load_variant(find(variant), given, seed, MAX_BYTES, choices, options)
         model.preprocessing = preprocessing
-        model.labels = None if labels is None else tuple(labels)
+        model.labels = labels
         return model
     if graph is None:
         raise ValueError("a pickled model needs a variant or a graph")

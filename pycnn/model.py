@@ -81,8 +81,6 @@ class Model:
         Which published network this is, if it is a registered one.
     preprocessing
         How an image becomes an input, if known.
-    labels
-        Names of the classes, if known.
     recognised_by
         What says that a file's weights are the variant's: "passport", "hash" or "names and
         shapes". None where only the caller says so.
@@ -114,7 +112,7 @@ class Model:
         self.graph = graph
         self.variant = variant
         self.preprocessing = preprocessing
-        self.labels = tuple(labels) if labels is not None else None
+        self.labels = labels
         self._weights = weights
         self._choices = dict(choices or {})
         self._default_weights = default_weights
@@ -292,6 +290,15 @@ class Model:
     def name(self) -> str:
         """``name@source`` of a registered network, else the graph's name."""
         return self.variant.id if self.variant else self.graph.name
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Names of the classes, if known; any sequence may be set."""
+        return self._labels
+
+    @labels.setter
+    def labels(self, labels: Sequence[str] | None) -> None:
+        self._labels = tuple(labels) if labels is not None else None
 
     @property
     def weights_origin(self) -> str:

@@ -66,6 +66,14 @@ def test_it_averages_probabilities(members: list[pycnn.Model], images: list[np.n
     assert len(ensemble) == 3 and "one, two, three" in repr(ensemble)
 
 
+def test_labels_may_be_set_as_any_sequence(members: list[pycnn.Model]) -> None:
+    members[1].labels = list("abcd")
+    assert members[1].labels == ("a", "b", "c", "d")
+    assert pycnn.Ensemble(members).labels == members[0].labels
+    members[1].labels = None
+    assert pycnn.Ensemble(members).labels == members[0].labels
+
+
 def test_run_gives_logarithms_of_means(
     members: list[pycnn.Model], images: list[np.ndarray]
 ) -> None:
@@ -179,6 +187,8 @@ def test_members_that_do_not_go_together(members: list[pycnn.Model]) -> None:
         pycnn.Ensemble([members[0], model("four", 8, 4, classes=3, labels=None)])
     with pytest.raises(ValueError, match="class 2 is 'c' for one and 'x' for other"):
         pycnn.Ensemble([members[0], members[2], model("other", 8, 4, labels="abxd")])
+    with pytest.raises(ValueError, match="other has 3 labels and one 4, of 4 classes each"):
+        pycnn.Ensemble([members[0], model("other", 8, 4, labels="abc")])
     for weights in ([1, 2], [1, 2, -1], [1, 2, np.nan]):
         with pytest.raises(ValueError, match="expected 3 positive weights"):
             pycnn.Ensemble(members, weights)
