@@ -14,7 +14,7 @@ from PIL import Image
 
 import pycnn
 from pycnn.averaging import average, log_of
-from pycnn.errors import ShapeError, UnsupportedError
+from pycnn.errors import ImageError, ShapeError, UnsupportedError
 from pycnn.vision import Preprocessing, presets
 from pycnn.vision.crops import Crop, crops_of_batch, crops_of_image, multi_scale, ten_crops
 from pycnn.weights import ArrayWeights
@@ -135,6 +135,27 @@ def test_crops_of_a_photograph_are_those_of_the_resized_square(
     np.testing.assert_array_equal(one, p(path))
     np.testing.assert_array_equal(mirrored, one[:, :, ::-1])
     assert len(list(crops_of_image(path, 144, p))) == 144
+
+
+def test_ten_crops_where_the_input_is_not_square(rng: np.random.Generator) -> None:
+    image = rng.integers(0, 256, (12, 20, 3), np.uint8)
+    p = Preprocessing((8, 15), resize=(12, 20), crop=(8, 15))
+    whole = image.transpose(2, 0, 1).astype(np.float32)
+    expected = [x for _, x in crops_of_batch(whole[None], 10, (8, 15))]
+    np.testing.assert_array_equal(list(crops_of_image(image, 10, p)), expected)
+
+
+def test_ten_crops_lie_inside_the_image(tmp_path: Path, rng: np.random.Generator) -> None:
+    Image.fromarray(rng.integers(0, 256, (7, 20, 3), np.uint8)).save(tmp_path / "low.png")
+    cut = Preprocessing((8, 8), crop=(8, 8))
+    with pytest.raises(ImageError, match=r"low\.png': 7 x 20 .* smaller than the crops of 8 x 8"):
+        list(crops_of_image(tmp_path / "low.png", 10, cut))
+    Image.fromarray(rng.integers(0, 256, (1, 3000, 3), np.uint8)).save(tmp_path / "line.png")
+    with pytest.raises(ImageError, match=r"line\.png': 1 x 3000 .* too narrow"):
+        list(crops_of_image(tmp_path / "line.png", 144, cut))
+    padded = Preprocessing((8, 8), resize=6, pad=1, crop=(8, 8))
+    with pytest.raises(UnsupportedError, match="adds a border of 1: 10 crops"):
+        list(crops_of_image(tmp_path / "low.png", 10, padded))
 
 
 # --- averaging

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pycnn.errors import ShapeError, UnsupportedError
+from pycnn.errors import ImageError, ShapeError, UnsupportedError
 from pycnn.vision.decode import ImageLike, decode
 from pycnn.vision.preprocess import Preprocessing, shorter_side
 
@@ -70,7 +70,7 @@ def ten_crops(height: int, width: int, wanted: Size) -> list[Crop]:
     return _and_mirrored(_five_of(whole, wanted))
 
 
-def multi_scale(height: int, width: int, wanted: Size) -> list[Crop]:
+def multi_scale(height: int, width: int, wanted: Size, where: str = "the image") -> list[Crop]:
     """The 144 crops; the 48 different ones of them where the image is square."""
     if wanted[0] != wanted[1]:
         raise UnsupportedError(
@@ -79,7 +79,7 @@ def multi_scale(height: int, width: int, wanted: Size) -> list[Crop]:
     found = []
     for sevenths in _SCALES:
         side = round(wanted[0] * sevenths / 7)
-        size = shorter_side(side, height, width, "the image")
+        size = shorter_side(side, height, width, where)
         longest = max(size) - side
         for offset in dict.fromkeys((0, round(longest / 2), longest)):
             at = (0, offset) if width >= height else (offset, 0)
@@ -149,15 +149,17 @@ def crops_of_batch(batch: Floats, count: int, wanted: Size) -> Iterator[tuple[in
 def crops_of_image(image: ImageLike, count: int, preprocessing: Preprocessing) -> Iterator[Floats]:
     """Crops of one image, preprocessed, one at a time: float32 (C, H, W).
 
-    For 10 crops the image is resized as the preprocessing says, and its central square taken; for
-    144 the scales take the place of the preprocessing's resize.
+    For 10 crops the image is resized as the preprocessing says, and its central square taken (all
+    of it where the network's input is not square); for 144 the scales take the place of the
+    preprocessing's resize.
 
     Raises
     ------
     UnsupportedError
-        The preprocessing leaves no room for crops: it has no centre crop.
+        The preprocessing leaves no room for crops: it has no centre crop. Or it adds a border, of
+        which no paper says how it is cropped.
     ImageError
-        The image cannot be used.
+        The image cannot be used, or is smaller than its crops.
     """
     p = preprocessing
     if count <= 2:
@@ -172,19 +174,17 @@ def crops_of_image(image: ImageLike, count: int, preprocessing: Preprocessing) -
             f"which leaves no room for {count} crops: crops=2 mirrors it, and run(batch, "
             f"crops={count}) takes larger images"
         )
+    if p.pad:
+        raise UnsupportedError(
+            f"the preprocessing adds a border of {p.pad}: {count} crops of that are not defined, "
+            "crops=2 mirrors it"
+        )
     decoded, where = decode(image, "L" if p.channels == "L" else "RGB")
     if count == 10:
-        height, width = decoded.height, decoded.width
-        if isinstance(p.resize, tuple):
-            height, width = p.resize
-        elif p.resize is not None:
-            height, width = shorter_side(p.resize, height, width, where)
-        side = min(height, width)
-        top, left = round((height - side) / 2), round((width - side) / 2)
-        square = Crop((height, width), top, left, side, side)
-        crops = _and_mirrored(_five_of(square, p.crop))
+        whole = _central(decoded, p, where)
+        crops = _and_mirrored(_five_of(whole, p.crop))
     else:
-        crops = multi_scale(decoded.height, decoded.width, p.crop)
+        crops = multi_scale(decoded.height, decoded.width, p.crop, where)
     normalise = dataclasses.replace(p, resize=None, crop=None, pad=0)
     for size, group in itertools.groupby(crops, key=lambda crop: crop.size):
         resized = _resize(decoded, size, p.interpolation)
@@ -192,6 +192,27 @@ def crops_of_image(image: ImageLike, count: int, preprocessing: Preprocessing) -
             box = (crop.left, crop.top, crop.left + crop.width, crop.top + crop.height)
             x = normalise(_resize(resized.crop(box), p.crop, p.interpolation))
             yield x[:, :, ::-1] if crop.mirrored else x
+
+
+def _central(image: Image.Image, p: Preprocessing, where: str) -> Crop:
+    """What ten crops are cut from: of a resized image the central square, or all of it."""
+    assert p.crop is not None
+    height, width = image.height, image.width
+    if isinstance(p.resize, tuple):
+        height, width = p.resize
+    elif p.resize is not None:
+        height, width = shorter_side(p.resize, height, width, where)
+    whole = Crop((height, width), 0, 0, height, width)
+    if p.crop[0] == p.crop[1]:
+        side = min(height, width)
+        top, left = round((height - side) / 2), round((width - side) / 2)
+        whole = Crop((height, width), top, left, side, side)
+    if whole.height < p.crop[0] or whole.width < p.crop[1]:
+        raise ImageError(
+            f"{where}: {height} x {width} (H x W) is smaller than the crops of {p.crop[0]} x "
+            f"{p.crop[1]}: enlarge the image, or give the preprocessing a resize"
+        )
+    return whole
 
 
 def _resize(image: Image.Image, size: Size, interpolation: str) -> Image.Image:
