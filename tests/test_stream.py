@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import multiprocessing
 import subprocess
 import sys
 import threading
@@ -344,6 +345,42 @@ def test_a_thread_may_be_the_one_that_finds_the_loop_left() -> None:
     assert made.wait(20)
     making.close(20)
     assert not pycnn_threads()
+
+
+def test_a_loop_ends_where_the_stream_goes_elsewhere(arrays: Dataset) -> None:
+    stream = Stream(arrays, PREPROCESSING, batch_size=2)
+    state = stream.state_dict()
+    moves = [stream.close, lambda: stream.seek(4), lambda: stream.load_state_dict(state)]
+    for move, position in zip(moves, [(0, 2), (4, 0), (0, 0)], strict=True):
+        for taken, _ in enumerate(stream):
+            if taken:
+                move()
+        assert taken == 1 and (stream.epoch, stream.state_dict()["batch"]) == position
+        assert not pycnn_threads()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
+def test_a_loop_does_not_go_on_in_a_fork_and_another_does(arrays: Dataset) -> None:
+    stream = Stream(arrays, PREPROCESSING, batch_size=10, threads=2, ahead=1)
+    batches = iter(stream)
+    next(batches)
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+
+    def go_on() -> None:
+        try:
+            next(batches)
+        except RuntimeError as error:
+            results.put(str(error))
+        results.put(sum(len(labels) for _, labels in stream))
+
+    child = context.Process(target=go_on, daemon=True)
+    child.start()
+    assert "forked process: begin a new one there" in results.get(timeout=60)
+    assert results.get(timeout=60) == 40
+    child.join(60)
+    assert child.exitcode == 0
+    assert sum(len(labels) for _, labels in batches) == 40
 
 
 PROGRAM = """

@@ -162,8 +162,10 @@ class Stream:
 
     Notes
     -----
-    The threads live as long as a loop: they end with it, however it ends. The images are NumPy
-    arrays that nothing else holds: ``torch.from_numpy(images)`` copies nothing.
+    The threads live as long as a loop: they end with it, however it ends. A new loop ends another
+    that is under way, which raises RuntimeError if it is gone on with; so does one in a forked
+    process, where a new loop goes on. The images are NumPy arrays that nothing else holds:
+    ``torch.from_numpy(images)`` copies nothing.
 
     Examples
     --------
@@ -227,7 +229,7 @@ class Stream:
         return self._position.epoch
 
     def seek(self, epoch: int, batch: int = 0) -> None:
-        """Go to a batch of an epoch; a loop that is under way ends."""
+        """Go to a batch of an epoch; a loop that is under way ends, as after its last batch."""
         if epoch < 0 or not 0 <= batch < max(1, len(self)):
             raise ValueError(f"there is no batch {batch} of {len(self)} in epoch {epoch}")
         self.close()
@@ -267,7 +269,7 @@ class Stream:
         }
 
     def close(self) -> None:
-        """End the threads of a loop that is under way; a new loop starts new ones."""
+        """End a loop that is under way, and its threads; a new loop starts new ones."""
         if self._making is not None:
             self._making.close()
             self._making = None
@@ -303,7 +305,12 @@ class Stream:
         start = time.perf_counter()
         try:
             for number in range(first, len(batches)):
-                batch = self._batch(making.take())
+                slot = making.take()
+                if slot is None:
+                    if self._making is None:
+                        return
+                    raise RuntimeError("another loop over the stream ended this one")
+                batch = self._batch(slot)
                 last = number + 1 == len(batches)
                 self._position = _Position(epoch + 1, 0) if last else _Position(epoch, number + 1)
                 self._seconds, start = (

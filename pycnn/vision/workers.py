@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import time
 import weakref
@@ -90,13 +91,10 @@ class Making:
         for thread in self._threads:
             thread.start()
 
-    def take(self) -> Slot:
-        """The next batch, when it is whole; what went wrong in a thread is raised here.
+    def take(self) -> Slot | None:
+        """The next batch, when it is whole; None once this is closed.
 
-        Raises
-        ------
-        RuntimeError
-            It was closed.
+        What went wrong in a thread is raised here.
         """
         start = time.perf_counter()
         with self._changed:
@@ -105,7 +103,7 @@ class Making:
             if self._error is not None:
                 raise self._error
             if self._closed:
-                raise RuntimeError("this loop over the stream was ended, perhaps by another loop")
+                return None
             slot = self._slots.pop(self._taken)
             self._taken += 1
             self._changed.notify_all()
@@ -127,6 +125,15 @@ class Making:
         for thread in self._threads:
             thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
         _open.discard(self)
+
+    def abandon(self) -> None:
+        """In a forked process, which has neither the threads nor whoever may hold the lock."""
+        self._changed = threading.Condition(threading.RLock())
+        self._threads = []
+        self._closed = True
+        self._error = RuntimeError(
+            "a loop over a stream does not go on in a forked process: begin a new one there"
+        )
 
     def _is_ready(self) -> bool:
         slot = self._slots.get(self._taken)
@@ -182,3 +189,12 @@ _EXIT_S = 10.0
 def _close_all() -> None:
     for making in list(_open):
         making.close(_EXIT_S)
+
+
+def _abandon_all() -> None:
+    for making in list(_open):
+        making.abandon()
+    _open.clear()
+
+
+os.register_at_fork(after_in_child=_abandon_all)
