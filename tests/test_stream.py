@@ -27,7 +27,10 @@ from pycnn.vision import (
     RandomResizedCrop,
     Rotate,
     Stream,
+    preprocess,
+    render,
 )
+from pycnn.vision.decode import decode
 from pycnn.vision.render import Renderer
 from pycnn.vision.workers import Making, Times
 
@@ -316,6 +319,27 @@ def test_threads_end_however_the_loop_does(arrays: Dataset) -> None:
     assert not pycnn_threads()
 
 
+@pytest.mark.parametrize("chain", [None, Augmentation([Mirror()])])
+def test_leaving_a_loop_waits_for_one_file_of_each_thread(
+    arrays: Dataset, monkeypatch: pytest.MonkeyPatch, chain: Augmentation | None
+) -> None:
+    decoded = []
+
+    def slow(image: np.ndarray, mode: str) -> object:
+        time.sleep(0.05)
+        decoded.append(image)
+        return decode(image, mode)
+
+    monkeypatch.setattr(preprocess, "decode", slow)
+    monkeypatch.setattr(render, "decode", slow)
+    data = Dataset(list(arrays.array), arrays.labels)
+    batches = iter(Stream(data, PREPROCESSING, chain, batch_size=10, threads=2))
+    next(batches)
+    before = len(decoded)
+    batches.close()
+    assert len(decoded) - before <= 4  # of up to 20
+
+
 def test_a_second_loop_ends_the_first(arrays: Dataset) -> None:
     stream = Stream(arrays, PREPROCESSING, batch_size=2, threads=1)
     first, second = iter(stream), iter(stream)
@@ -332,7 +356,7 @@ def test_a_thread_may_be_the_one_that_finds_the_loop_left() -> None:
     """The garbage collector runs in any thread, and closes the loops that it finds."""
     begun, made = threading.Event(), threading.Event()
 
-    def fill(images: np.ndarray, rows: np.ndarray) -> dict[int, ImageError]:
+    def fill(*_: object) -> dict[int, ImageError]:
         assert begun.wait(20)
         with making._changed:  # the worst moment
             making.close()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -295,7 +296,7 @@ class Stream:
         making = self._making = Making(
             batches[first:],
             self.preprocessing.shape,
-            lambda images, places: self._fill(images, places, epoch),
+            lambda images, places, closed: self._fill(images, places, epoch, closed),
             unit=self._unit,
             threads=self.threads,
             ahead=self._ahead,
@@ -339,15 +340,20 @@ class Stream:
         return [places[start : start + self.batch_size] for start in starts]
 
     def _fill(
-        self, images: npt.NDArray[np.float32], places: npt.NDArray[np.int64], epoch: int
+        self,
+        images: npt.NDArray[np.float32],
+        places: npt.NDArray[np.int64],
+        epoch: int,
+        closed: Callable[[], bool],
     ) -> dict[int, ImageError]:
         """Make images; what failed, by row. Called by several threads."""
         data = self.data
         numbers = data.numbers[places]
         if data.array is not None:
             return self._renderer.render_array(images, data.array, numbers, epoch)
-        files = (data[place] for place in places.tolist())
-        return self._renderer.render(images, files, numbers, epoch)
+        # A file takes long: whoever leaves the loop is not to wait for the rest of them.
+        wanted = itertools.takewhile(lambda _: not closed(), places.tolist())
+        return self._renderer.render(images, (data[place] for place in wanted), numbers, epoch)
 
     def _batch(self, slot: Slot) -> Batch | None:
         """What is good of a batch; None where nothing is."""

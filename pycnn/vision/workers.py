@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from pycnn.errors import ImageError
 __all__ = ["Making", "Slot", "Times"]
 
 Floats = npt.NDArray[np.float32]
+Fill: TypeAlias = Callable[
+    [Floats, npt.NDArray[np.int64], Callable[[], bool]], dict[int, ImageError]
+]
 
 
 @dataclass
@@ -48,8 +52,9 @@ class Making:
         The places of each batch's images in the data set.
     shape : (C, H, W)
     fill : callable
-        ``fill(images, rows)`` writes the images at these places, and gives what failed, by row.
-        Several threads call it at a time, each with rows of its own.
+        ``fill(images, rows, closed)`` writes the images at these places, and gives what failed, by
+        row. Several threads call it at a time, each with rows of its own. Where ``closed()`` turns
+        true it may leave the rest out.
     unit : int
         Rows that one call fills.
     threads, ahead : int
@@ -62,7 +67,7 @@ class Making:
         self,
         batches: list[npt.NDArray[np.int64]],
         shape: tuple[int, int, int],
-        fill: Callable[[Floats, npt.NDArray[np.int64]], dict[int, ImageError]],
+        fill: Fill,
         *,
         unit: int,
         threads: int,
@@ -135,6 +140,9 @@ class Making:
             "a loop over a stream does not go on in a forked process: begin a new one there"
         )
 
+    def _is_closed(self) -> bool:
+        return self._closed
+
     def _is_ready(self) -> bool:
         slot = self._slots.get(self._taken)
         return self._closed or (slot is not None and slot.missing == 0)
@@ -171,7 +179,7 @@ class Making:
 
     def _make(self, slot: Slot, first: int, last: int) -> None:
         start = time.perf_counter()
-        failed = self._fill(slot.images[first:last], slot.rows[first:last])
+        failed = self._fill(slot.images[first:last], slot.rows[first:last], self._is_closed)
         with self._changed:
             self._times.busy_s += time.perf_counter() - start
             slot.failed.update({first + row: error for row, error in failed.items()})
