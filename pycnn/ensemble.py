@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pycnn import _core
-from pycnn.averaging import AT_ONCE, log_of
+from pycnn.averaging import AT_ONCE, average, log_of
 from pycnn.errors import ImageError, ShapeError, UnsupportedError
 from pycnn.model import Model, Prediction
 from pycnn.opset import Array
+from pycnn.vision.crops import check_count, crops_of_image
 from pycnn.vision.decode import as_list, decode
 
 if TYPE_CHECKING:
@@ -211,7 +213,9 @@ class Ensemble:
 
     def classify(self, images: Sequence[ImageLike], *, crops: int | None = None) -> Array:
         """Mean probabilities ``(N, classes)`` of images; an image is decoded once for all."""
-        if not images:
+        if crops is not None:
+            check_count(crops)
+        if len(images) == 0:
             raise ImageError("expected at least one image, got none")
         pieces = []
         for start in range(0, len(images), AT_ONCE):
@@ -219,8 +223,11 @@ class Ensemble:
             if crops is None:
                 pieces.append(self.probabilities(self.batches(part)))
             else:
-                pixels = [np.asarray(decode(image, "RGB")[0]) for image in part]
-                members = [model.classify(pixels, crops=crops) for model in self.models]
+                decoded = [_Decoded(image) for image in part]
+                members = [
+                    average(model.probabilities, _views(decoded, crops, model), len(part))
+                    for model in self.models
+                ]
                 pieces.append(self._opinions(members).mean)
         return np.concatenate(pieces)
 
@@ -259,9 +266,10 @@ class Ensemble:
         made = {p: np.empty((len(images), *p.shape), np.float32) for p in distinct}
 
         def fill(n: int) -> None:
-            pixels = np.asarray(decode(images[n], "RGB")[0])
-            for preprocessing, batch in made.items():
-                batch[n] = preprocessing(pixels)
+            decoded = _Decoded(images[n])
+            with decoded.named():
+                for preprocessing, batch in made.items():
+                    batch[n] = preprocessing(decoded.pixels)
 
         from concurrent.futures import ThreadPoolExecutor  # here: it imports logging
 
@@ -322,6 +330,30 @@ class Ensemble:
         mean = np.tensordot(self.weights, stacked.astype(np.float64), axes=1)
         spread = _entropy(mean) - self.weights @ _entropy(stacked.astype(np.float64))
         return Opinions(mean.astype(np.float32), stacked, np.maximum(spread, 0).astype(np.float32))
+
+
+class _Decoded:
+    """The pixels of an image, which several models look at, and what to call it."""
+
+    def __init__(self, image: ImageLike) -> None:
+        decoded, self._name = decode(image, "RGB")
+        self.pixels = np.asarray(decoded)
+
+    @contextlib.contextmanager
+    def named(self) -> Iterator[None]:
+        """Put the image's name before errors about its pixels."""
+        try:
+            yield
+        except ImageError as error:
+            raise ImageError(f"{self._name}: {error}") from error
+
+
+def _views(images: Sequence[_Decoded], crops: int, model: Model) -> Iterator[tuple[int, Array]]:
+    """The crops of each image, preprocessed for this model, with the image's number."""
+    for n, image in enumerate(images):
+        with image.named():
+            for x in crops_of_image(image.pixels, crops, _preprocessing(model)):
+                yield n, x
 
 
 def _classes(model: Model) -> int:

@@ -194,7 +194,9 @@ def test_members_that_do_not_go_together(members: list[pycnn.Model]) -> None:
             pycnn.Ensemble(members, weights)
 
 
-def test_batches_that_do_not_fit(members: list[pycnn.Model], images: list[np.ndarray]) -> None:
+def test_batches_that_do_not_fit(
+    members: list[pycnn.Model], images: list[np.ndarray], tmp_path: Path
+) -> None:
     ensemble = pycnn.Ensemble(members)
     batches = ensemble.batches(images)
     with pytest.raises(ShapeError, match="three takes other inputs than one: give a list"):
@@ -210,6 +212,12 @@ def test_batches_that_do_not_fit(members: list[pycnn.Model], images: list[np.nda
         ensemble.classify([])
     with pytest.raises(ImageError, match=r"absent\.png': no such file"):
         ensemble.predict("absent.png")
+    Image.new("RGB", (5, 5)).save(tmp_path / "small.png")
+    bare = Preprocessing((8, 8), crop=(8, 8))
+    cutting = pycnn.Ensemble([members[0], model("other", 8, 5, preprocessing=bare)])
+    for crops in (None, 2, 10):
+        with pytest.raises(ImageError, match=r"small\.png': .* 5 x 5 .* smaller than the crop"):
+            cutting.classify([tmp_path / "small.png"], crops=crops)
     other.preprocessing = None
     with pytest.raises(UnsupportedError, match="does not know how its images are preprocessed"):
         pycnn.Ensemble([members[0], other]).predict(images)
