@@ -494,6 +494,12 @@ def test_a_folder_lists_its_classes(folder: Path) -> None:
         Dataset.from_folder(folder)
 
 
+def test_a_part_may_be_chosen_by_any_iterable(arrays: Dataset) -> None:
+    for which in ([1, 4], (1, 4), np.array([1, 4]), {1: 0, 4: 0}, (i for i in (1, 4))):
+        assert arrays.subset(which).numbers.tolist() == [1, 4]
+    assert arrays.subset(i == 3 for i in range(50)).numbers.tolist() == [3]
+
+
 def test_data_sets_that_are_none(tmp_path: Path) -> None:
     images = np.zeros((2, 4, 4, 3), np.uint8)
     with pytest.raises(ImageError, match="one folder of images for each class, found none"):
@@ -510,6 +516,8 @@ def test_data_sets_that_are_none(tmp_path: Path) -> None:
         Dataset(images, [0])
     with pytest.raises(ValueError, match=r"labels are 0\.\.2, and the classes 0\.\.1"):
         Dataset(images, [0, 2], ["a", "b"])
+    with pytest.raises(ValueError, match="give the names of so many classes"):
+        Dataset(images, [0, 1 << 60])
     with pytest.raises(ImageError, match="a subset has at least one image"):
         Dataset(images, [0, 1]).subset([])
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Dataset"]
 
+# A name is made for each class up to the greatest label, which may be a mistake, or hostile.
+_MOST_UNNAMED = 100_000
+
 
 class Dataset:
     """Images, a label for each, and the names of the classes.
@@ -28,7 +31,7 @@ class Dataset:
         A list may mix paths, PIL images and uint8 arrays; nothing is read here.
     labels : (N,) integers of at least 0
     classes : sequence of str, optional
-        Their names; default: the numbers as text.
+        Their names; default: the numbers as text, of which there are at most 100,000.
 
     Raises
     ------
@@ -65,6 +68,8 @@ class Dataset:
             )
         self.labels: npt.NDArray[np.int64] = given.astype(np.int64)
         low, high = int(self.labels.min()), int(self.labels.max())
+        if classes is None and high >= _MOST_UNNAMED:
+            raise ValueError(f"labels are {low}..{high}: give the names of so many classes")
         names = tuple(classes) if classes is not None else tuple(map(str, range(high + 1)))
         if low < 0 or high >= len(names):
             raise ValueError(f"labels are {low}..{high}, and the classes 0..{len(names) - 1}")
@@ -118,21 +123,22 @@ class Dataset:
             return repr(os.fsdecode(image))
         return f"image {self.numbers[i]}"
 
-    def subset(self, which: npt.ArrayLike | Iterable[int]) -> Dataset:
+    def subset(self, which: npt.NDArray[np.generic] | Iterable[int]) -> Dataset:
         """The images of these places, in this order; nothing is copied, and numbers stay.
 
         Parameters
         ----------
-        which : (k,) integers, or (len(self),) bool
+        which : (k,) integers, or (len(self),) bool; an array or any iterable
 
         Raises
         ------
         ImageError
             None is left.
         """
+        index = which if isinstance(which, np.ndarray) else list(which)
         part = object.__new__(Dataset)
         part._images, part.classes = self._images, self.classes
-        part.numbers, part.labels = self.numbers[which], self.labels[which]  # type: ignore[index]
+        part.numbers, part.labels = self.numbers[index], self.labels[index]
         if not len(part):
             raise ImageError("a subset has at least one image, got none")
         return part
