@@ -250,6 +250,17 @@ def test_a_batch_without_an_image_is_left_out_and_an_epoch_without_any_fails(fol
         list(stream)
 
 
+def test_a_rest_of_an_epoch_without_an_image_is_named(folder: Path) -> None:
+    files = Dataset.from_folder(folder).subset([0, 1, 5])
+    stream = Stream(files, PHOTOS, batch_size=1)
+    for _ in range(2):  # also when the damaged file is known
+        stream.seek(0, 2)
+        with pytest.warns(InputWarning) as warned:
+            assert list(stream) == []
+        assert "none of the last 1 images of epoch 0" in str(warned[-1].message)
+        assert stream.epoch == 1
+
+
 def test_any_other_failure_of_a_thread_is_raised(
     arrays: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -531,5 +542,9 @@ def test_misuse_of_a_stream(arrays: Dataset) -> None:
         Stream(arrays, PREPROCESSING, seed=-1)
     with pytest.raises(ValueError, match="errors must be"):
         Stream(arrays, PREPROCESSING, errors="ignore")
+    with pytest.raises(ValueError, match="leaves nothing of 50 images in batches of 51"):
+        Stream(arrays, PREPROCESSING, batch_size=51, drop_last=True)
+    with pytest.raises(ImageError, match=r": 16 x 16 \(H x W\), .* 18 x 18: give the pre"):
+        Stream(arrays, Preprocessing((18, 18)))
     with pytest.raises(ImageError, match=r"16 x 16 .* smaller than the crop 20 x 20"):
         Stream(arrays, PREPROCESSING, Augmentation(RandomCrop(20)))

@@ -153,12 +153,14 @@ class Renderer:
         # A centre crop takes what is larger; without one the size must be right.
         wrong = (down < 0) | (across < 0) if p.crop else (down != 0) | (across != 0)
         for i in np.flatnonzero(wrong).tolist():
-            draw.refuse(
-                i,
-                f"the augmentation makes {frames.heights[i]:.0f} x {frames.widths[i]:.0f} of "
-                f"{sizes[i][0]} x {sizes[i][1]} (H x W), where the network takes {height} x "
-                f"{width}: give it a crop of that size, or the preprocessing a resize",
-            )
+            found = f"{sizes[i][0]} x {sizes[i][1]}"
+            advice = "give the preprocessing a resize or a crop"
+            if self.augmentation is not None:
+                made = f"{frames.heights[i]:.0f} x {frames.widths[i]:.0f}"
+                found = f"the augmentation makes {made} of {found}"
+                advice = "give it a crop of that size, or the preprocessing a resize"
+            network = f"{height} x {width}"
+            draw.refuse(i, f"{found} (H x W), where the network takes {network}: {advice}")
         frames.crop(np.rint(down / 2), np.rint(across / 2), height, width)
         return draw
 

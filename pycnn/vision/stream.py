@@ -141,7 +141,7 @@ class Stream:
     shuffle : bool
         A new order in each epoch.
     drop_last : bool
-        Leave out the last batch where it is smaller.
+        Leave out the last batch where it is smaller; there must be another.
     seed : int
         Of the order and of the augmentation.
     threads : int, optional
@@ -199,6 +199,11 @@ class Stream:
         if errors not in ("skip", "raise"):
             raise ValueError(f"errors must be 'skip' or 'raise', got {errors!r}")
         self.data = _as_dataset(data)
+        if drop_last and len(self.data) < batch_size:
+            raise ValueError(
+                f"drop_last=True leaves nothing of {len(self.data)} images in batches of "
+                f"{batch_size}"
+            )
         self.preprocessing = preprocessing
         self.augmentation = augmentation
         self.batch_size = batch_size
@@ -326,9 +331,16 @@ class Stream:
         finally:
             self._seconds += time.perf_counter() - start
             making.close()
-        if first == 0 and delivered == 0 and batches:
+        if delivered == 0 and first == 0:
             name, reason = next(iter(self.failures.items()))
             raise ImageError(f"none of the {len(self.data)} images could be used; {name}: {reason}")
+        if delivered == 0:  # which may be right: of the whole epoch these were few
+            rest = sum(map(len, batches[first:]))
+            warnings.warn(
+                f"none of the last {rest} images of epoch {epoch} could be used: see failures",
+                InputWarning,
+                stacklevel=2,
+            )
 
     def _order(self, epoch: int) -> list[npt.NDArray[np.int64]]:
         """Places of each batch of an epoch."""
