@@ -206,7 +206,8 @@ class Model:
         if len(self.graph.inputs) > 1:
             raise ShapeError(f"{self.name} has several inputs, and crops are of one image")
         ((_, height, width),) = sizes = list(self.graph.inputs.values())
-        x = check_batch(batch, sizes[0], self.name, self.preprocessing is not None)
+        (given,) = self._given(batch)
+        x = check_batch(given, sizes[0], self.name, self.preprocessing is not None)
         cut = crops_of_batch(x, crops, (height, width))
         return average(lambda images: self._probabilities(images, self._looks), cut, len(x))
 
@@ -259,7 +260,7 @@ class Model:
             raise UnsupportedError(
                 f"{self.name} does not know how its images are preprocessed; use run() on a batch"
             )
-        if not images:
+        if len(images) == 0:
             raise ImageError("expected at least one image, got none")
         if crops is None:
             batches = (images[i : i + AT_ONCE] for i in range(0, len(images), AT_ONCE))
@@ -498,6 +499,15 @@ class Model:
             name: (batch, c, *(size or (h, w))) for name, (c, h, w) in self.graph.inputs.items()
         }
 
+    def _given(self, batch: Any) -> list[Any]:
+        """What is given for each input."""
+        given = batch if isinstance(batch, Mapping) else {next(iter(self.graph.inputs)): batch}
+        if set(given) != set(self.graph.inputs):
+            raise ShapeError(
+                f"{self.name} has the inputs {list(self.graph.inputs)}, got {list(given)}"
+            )
+        return [given[name] for name in self.graph.inputs]
+
     def _run(
         self,
         batch: Any,
@@ -506,16 +516,11 @@ class Model:
         poison: int | None = None,
         look: bool = False,
     ) -> dict[str, Array]:
-        given = batch if isinstance(batch, Mapping) else {next(iter(self.graph.inputs)): batch}
-        if set(given) != set(self.graph.inputs):
-            raise ShapeError(
-                f"{self.name} has the inputs {list(self.graph.inputs)}, got {list(given)}"
-            )
+        values = self._given(batch)
 
         def plan_for(shapes: tuple[Shape, ...], dtypes: tuple[str, ...]) -> Plan:
             return self._plan(_Request(shapes, dtypes, tuple(outputs.items()), softmax))
 
-        values = [given[name] for name in self.graph.inputs]
         if self._backend.takes(values[0]):
             return self._backend.run_there(plan_for, values)
         arrays = [

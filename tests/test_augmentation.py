@@ -445,3 +445,5 @@ def test_a_contact_sheet_shows_the_image_and_its_changes(picture: Pixels) -> Non
     np.testing.assert_array_equal(pixels[32:40, :16], picture[:8])
     with pytest.raises(ValueError, match="two columns or more"):
         Augmentation(Mirror()).contact_sheet(picture, columns=1)
+    with pytest.raises(ImageError, match=r"at 2 x 4097 .* more than 4096 pixels a side"):
+        Augmentation(Mirror()).contact_sheet(np.zeros((2, 4097, 3), np.uint8))

@@ -196,6 +196,7 @@ def test_run_averages_the_probabilities_of_its_crops(
     np.testing.assert_array_equal(model.run(batch[1:2], crops=10)[0], got[1])
     assert np.abs(got - model.run(batch, crops=1)).max() > 1e-3
     assert model.run(batch, crops=144).shape == (3, 5)
+    np.testing.assert_array_equal(model.run({"data": batch}, crops=10), got)
 
 
 def test_predict_averages_views(model: pycnn.Model, rng: np.random.Generator) -> None:
@@ -207,6 +208,10 @@ def test_predict_averages_views(model: pycnn.Model, rng: np.random.Generator) ->
             np.testing.assert_allclose(row, model.probabilities(views).mean(axis=0), rtol=1e-5)
             assert found[0].probability == row.max()
     np.testing.assert_array_equal(model.classify(images, crops=1), model.classify(images))
+    array = rng.integers(0, 256, (2, 20, 30, 3), np.uint8)
+    for count in (None, 10):
+        found = model.classify(array, crops=count)
+        np.testing.assert_array_equal(found, model.classify(list(array), crops=count))
     assert model.predict(images[0], crops=2)[0].probability > 0
     assert model.predict([]) == []
 
@@ -233,6 +238,8 @@ def test_misuse(model: pycnn.Model) -> None:
         model.run(batch[:, :, :7], crops=2)
     with pytest.raises(ShapeError, match="expected a float32 batch"):
         model.run(batch[0], crops=10)
+    with pytest.raises(ShapeError, match=r"has the inputs \['data'\], got \['image'\]"):
+        model.run({"image": batch}, crops=10)
     lenet = pycnn.load("lenet5")
     with pytest.raises(UnsupportedError, match="leaves no room for 10 crops: crops=2 mirrors it"):
         lenet.predict(np.zeros((28, 28), np.uint8), crops=10)
@@ -254,5 +261,8 @@ def test_classify_takes_crops(shared_data: Callable[[str], Path]) -> None:
         found[crops] = result["predictions"][0]
     assert found["1"]["index"] == found["10"]["index"] == 258
     assert found["1"]["probability"] != found["10"]["probability"]
-    done = subprocess.run([*command, "--crops", "7"], capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "crops must be one of" in done.stderr
+    for crops in ("0", "7"):
+        done = subprocess.run(
+            [*command, "--crops", crops], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2 and "crops must be one of" in done.stderr

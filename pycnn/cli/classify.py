@@ -34,7 +34,7 @@ def _check_crops(count: int | None) -> int | None:
     from pycnn.vision.crops import check_count
 
     try:
-        check_count(count or 1)
+        check_count(1 if count is None else count)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     return count

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from pycnn.errors import ImageError
 from pycnn.vision.augmentation import Augmentation
 from pycnn.vision.decode import ImageLike, as_list, decode
 from pycnn.vision.geometry import Frames
-from pycnn.vision.preprocess import Preprocessing
+from pycnn.vision.preprocess import MAX_SIDE, Preprocessing
 from pycnn.vision.render import Renderer
 from pycnn.vision.steps import Draw
 
@@ -64,11 +65,16 @@ def _tiles(
     sample: int,
 ) -> list[npt.NDArray[np.uint8]]:
     """The image as it is, and `count` - 1 draws."""
-    decoded, _ = decode(image, "RGB")
+    decoded, where = decode(image, "RGB")
     if preprocessing is None:
         size = (decoded.height, decoded.width)
         frames = Frames([decoded.height], [decoded.width])
         augmentation.draw(Draw(frames, size), np.array([sample]), seed=seed, epoch=0)
+        if max(*frames.heights, *frames.widths) > MAX_SIDE:
+            raise ImageError(
+                f"{where}: at {decoded.height} x {decoded.width} (H x W) the sheet's pictures have "
+                f"more than {MAX_SIDE} pixels a side: give a preprocessing"
+            )
         bare = Preprocessing((int(frames.heights[0]), int(frames.widths[0])))
         first = np.asarray(decoded)
     else:

@@ -33,8 +33,8 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 CHANNELS = {"RGB": 3, "BGR": 3, "L": 1}
 
 # Bound what a hostile description, or an image a pixel wide, can make us allocate.
-_MAX_SIDE = 4096
-_MAX_RESIZED_SIDE = 4 * _MAX_SIDE
+MAX_SIDE = 4096
+_MAX_RESIZED_SIDE = 4 * MAX_SIDE
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,10 @@ class Preprocessing:
         if isinstance(self.resize, (tuple, list)):
             self._set("resize", _size("resize", self.resize))
         elif self.resize is not None:
-            self._set("resize", _integer("resize", self.resize, 1, _MAX_SIDE))
+            self._set("resize", _integer("resize", self.resize, 1, MAX_SIDE))
         if self.crop is not None:
             self._set("crop", _size("crop", self.crop))
-        self._set("pad", _integer("pad", self.pad, 0, _MAX_SIDE))
+        self._set("pad", _integer("pad", self.pad, 0, MAX_SIDE))
         self._set("pad_value", _integer("pad_value", self.pad_value, 0, 255))
         _choice("interpolation", self.interpolation, INTERPOLATIONS)
         _choice("channels", self.channels, CHANNELS)
@@ -431,7 +431,7 @@ def _integer(name: str, value: object, low: int, high: int) -> int:
 def _size(name: str, value: object) -> tuple[int, int]:
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise TypeError(f"{name} must be (height, width), got {reprlib.repr(value)}")
-    return (_integer(name, value[0], 1, _MAX_SIDE), _integer(name, value[1], 1, _MAX_SIDE))
+    return (_integer(name, value[0], 1, MAX_SIDE), _integer(name, value[1], 1, MAX_SIDE))
 
 
 def _number(name: str, value: object) -> float:
