@@ -23,7 +23,6 @@ from cifar10 import (
     logits_from_store,
     small_cnn,
 )
-from matplotlib.figure import Figure
 from points import Points
 from skimage.feature import hog
 
@@ -84,21 +83,6 @@ def by_inception(
     return measure(logits, held_out.labels).accuracy
 
 
-def draw(points: Points, path: str) -> None:
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for way, style in WAYS.items():
-        x, y = points.series("way", way, "per_class", "accuracy")
-        axes.plot(x, [100 * value for value in y], style, label=way)
-    axes.set_xscale("log")
-    axes.set_xlabel("images of each class")
-    axes.set_ylabel("held-out images classified rightly, %")
-    axes.set_title("CIFAR-10: what is designed, and what is learnt")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=110)
-
-
 def main() -> None:
     parser = arguments(__doc__)
     sizes = [10, 50, 200, 500, 1000, 2000, 4300]
@@ -120,7 +104,12 @@ def main() -> None:
                 {"way": way, "per_class": count},
                 lambda way=way, measures=measures: {"accuracy": round(measures[way](), 4)},
             )
-    draw(points, options.out / "data_or_design.png")
+    points.draw(
+        options.out / "data_or_design.png",
+        "way",
+        WAYS,
+        "CIFAR-10: what is designed, and what is learnt",
+    )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from cifar10 import (
     load,
     logits_from_store,
 )
-from matplotlib.figure import Figure
 from points import Points
 
 from pycnn.transfer import Schedule, fit
@@ -29,21 +28,6 @@ FREEZE = "freeze:pool4/3x3_s2"  # trains the modules 5a and 5b, and the head
 REGIMES = {"features": "o-", "head": "s--", FREEZE: "^-", "full": "D-"}
 # An epoch of "full" costs as much as ten of the others, which begin from the frozen part's output.
 EPOCHS = {"full": 4}
-
-
-def draw(points: Points, path: str) -> None:
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for regime, style in REGIMES.items():
-        x, y = points.series("regime", regime, "per_class", "accuracy")
-        axes.plot(x, [100 * value for value in y], style, label=regime)
-    axes.set_xscale("log")
-    axes.set_xlabel("images of each class")
-    axes.set_ylabel("held-out images classified rightly, %")
-    axes.set_title("Inception v1 on CIFAR-10: what may learn")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
@@ -79,7 +63,12 @@ def main() -> None:
                 return {"accuracy": round(right, 4), "training_s": round(seconds, 1)}
 
             points.measure({"regime": regime, "per_class": count}, point)
-    draw(points, options.out / "four_regimes.png")
+    points.draw(
+        options.out / "four_regimes.png",
+        "regime",
+        REGIMES,
+        "Inception v1 on CIFAR-10: what may learn",
+    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 
 class Points:
     """One JSON object a line; a point that is in the file is not measured again."""
@@ -27,7 +29,19 @@ class Points:
             file.write(json.dumps(row) + "\n")
         print(row, flush=True)
 
-    def series(self, name: str, value: str, x: str, y: str) -> tuple[list[float], list[float]]:
-        """The points whose `name` is `value`: their `x`, sorted, and their `y`."""
-        found = sorted((row[x], row[y]) for row in self.rows if row[name] == value)
-        return [point[0] for point in found], [point[1] for point in found]
+    def draw(self, path: Path, name: str, styles: Mapping[str, str], title: str) -> None:
+        """Accuracy by the images of each class: a line for each value of `name` in `styles`."""
+        figure = Figure(figsize=(7, 4.5), layout="constrained")
+        axes = figure.subplots()
+        for value, style in styles.items():
+            found = sorted(
+                (row["per_class"], 100 * row["accuracy"]) for row in self.rows if row[name] == value
+            )
+            axes.plot([x for x, _ in found], [y for _, y in found], style, label=value)
+        axes.set_xscale("log")
+        axes.set_xlabel("images of each class")
+        axes.set_ylabel("held-out images classified rightly, %")
+        axes.set_title(title)
+        axes.grid(alpha=0.3)
+        axes.legend()
+        figure.savefig(path, dpi=110)
