@@ -74,7 +74,8 @@ def built_cuda_on_host() -> ModuleType:
     """A `pycnn._cuda` whose kernels run on the host, in the block emulator."""
     subprocess.run(["make", "cuda-on-host", f"VENV={sys.prefix}"], cwd=ROOT, check=True)
     (file,) = (ROOT / "build" / "cuda-on-host").glob("_cuda.*.so")
-    spec = importlib.util.spec_from_file_location("pycnn._cuda", file)
+    # pybind11 keeps modules by their names, and would give the build's own where that was loaded.
+    spec = importlib.util.spec_from_file_location("cuda_on_host._cuda", file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
