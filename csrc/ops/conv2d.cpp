@@ -259,9 +259,11 @@ PackedConv2dPtr conv2d_pack(const float* weight, const Shape& shape, const float
             const float* const source = weight + first * filter_elems;
             const float* in = source;
             if (packing.scale) {
-                for (int64_t i = 0; i < lanes * filter_elems; ++i) {
-                    scaled[i] =
-                        static_cast<float>(source[i] * packing.scale[first + i / filter_elems]);
+                for (int64_t lane = 0; lane < lanes; ++lane) {
+                    const double factor = packing.scale[first + lane];
+                    for (int64_t i = lane * filter_elems; i < (lane + 1) * filter_elems; ++i) {
+                        scaled[i] = static_cast<float>(source[i] * factor);
+                    }
                 }
                 in = scaled.data();
             }
@@ -272,9 +274,9 @@ PackedConv2dPtr conv2d_pack(const float* weight, const Shape& shape, const float
             } else {
                 pack_block(in, shape, lanes, out);
             }
-            if (packing.let_go) let_go_of_mapped_pages(source, source + lanes * filter_elems);
         }
     });
+    if (packing.let_go) let_go_of_mapped_pages(weight, weight + shape.n * filter_elems);
     for (int64_t k = 0; k < blocks * kChannelBlock; ++k) {
         packed->bias.data()[k] = k < shape.n && bias ? bias[k] : 0.0f;
     }
