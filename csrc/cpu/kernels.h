@@ -28,6 +28,7 @@ struct Kernels {
         int64_t mr, nr;
         const Kernel<ops::Conv2dArgs>* winograd;  // in the order of the enumerators
     } conv2d;
+    Kernel<ops::PackConv2dArgs> pack_conv2d;
     Kernel<ops::Pool2dArgs> pool2d;
     Kernel<ops::LrnArgs> lrn;
     Kernel<ops::AddArgs> add;

@@ -211,19 +211,6 @@ Conv2dAlgorithm conv2d_select(const Conv2dParams& params, const Shape& x, const 
 
 namespace {
 
-// One block of 16 output channels, [r][s][c][16]; `weight` is its first channel's.
-void pack_block(const float* weight, const Shape& shape, int64_t lanes, float* out) {
-    const int64_t taps = shape.h * shape.w;
-    for (int64_t tap = 0; tap < taps; ++tap) {
-        for (int64_t c = 0; c < shape.c; ++c, out += kChannelBlock) {
-            const float* in = weight + c * taps + tap;
-            for (int64_t lane = 0; lane < kChannelBlock; ++lane) {
-                out[lane] = lane < lanes ? in[lane * shape.c * taps] : 0.0f;
-            }
-        }
-    }
-}
-
 // Products per weight of one input and one output channel.
 int64_t packed_points(const Shape& shape, Conv2dAlgorithm algorithm) {
     const int64_t products = conv2d_info(algorithm).winograd.products();
@@ -250,33 +237,32 @@ PackedConv2dPtr conv2d_pack(const float* weight, const Shape& shape, const float
     packed->packing = conv2d_packing(algorithm);
     packed->weights = AlignedBuffer(blocks * block_elems);
     packed->bias = AlignedBuffer(blocks * kChannelBlock);
-    const int64_t filter_elems = shape.c * shape.h * shape.w;
+    PackConv2dArgs args;
+    args.weight = weight;
+    args.filters = shape.n;
+    args.channels = shape.c;
+    args.taps = shape.h * shape.w;
+    args.scale = packing.scale;
+    std::vector<double> transform;
+    if (is_winograd(algorithm)) {
+        const WinogradForm& form = conv2d_info(algorithm).winograd;
+        transform = winograd_filter_transform(form);
+        args.transform = transform.data();
+        args.products = form.products();
+        args.filter = form.filter;
+    }
+    args.out = packed->weights.data();
+    args.block_elems = block_elems;
+    // Whatever set the layer will run on: packed weights are the same for all.
+    const auto pack = cpu::kernels(active_isa()).pack_conv2d;
     run_team(default_num_threads(), [&](Team& team) {
-        std::vector<float> scaled(packing.scale ? kChannelBlock * filter_elems : 0);
         for (int64_t block = team.index(); block < blocks; block += team.size()) {
-            const int64_t first = block * kChannelBlock;
-            const int64_t lanes = std::min(kChannelBlock, shape.n - first);
-            const float* const source = weight + first * filter_elems;
-            const float* in = source;
-            if (packing.scale) {
-                for (int64_t lane = 0; lane < lanes; ++lane) {
-                    const double factor = packing.scale[first + lane];
-                    for (int64_t i = lane * filter_elems; i < (lane + 1) * filter_elems; ++i) {
-                        scaled[i] = static_cast<float>(source[i] * factor);
-                    }
-                }
-                in = scaled.data();
-            }
-            float* out = packed->weights.data() + block * block_elems;
-            if (is_winograd(algorithm)) {
-                winograd_transform_weights(conv2d_info(algorithm).winograd, in, shape.c, lanes,
-                                           out);
-            } else {
-                pack_block(in, shape, lanes, out);
-            }
+            pack(args, block, block + 1);
         }
     });
-    if (packing.let_go) let_go_of_mapped_pages(weight, weight + shape.n * filter_elems);
+    if (packing.let_go) {
+        let_go_of_mapped_pages(weight, weight + shape.n * args.channels * args.taps);
+    }
     for (int64_t k = 0; k < blocks * kChannelBlock; ++k) {
         packed->bias.data()[k] = k < shape.n && bias ? bias[k] : 0.0f;
     }

@@ -130,6 +130,17 @@ constexpr Conv2dAlgorithm conv2d_packing(Conv2dAlgorithm algorithm) {
     return is_winograd(algorithm) ? algorithm : Conv2dAlgorithm::kDirect;
 }
 
+// How the weights of blocks of 16 output channels are packed.
+struct PackConv2dArgs {
+    const float* weight = nullptr;  // (K, C/G, taps), dense
+    int64_t filters = 0, channels = 0, taps = 0;
+    const double* scale = nullptr;      // K factors, or null
+    const double* transform = nullptr;  // Winograd's G, [products][filter], or null
+    int products = 0, filter = 0;
+    float* out = nullptr;
+    int64_t block_elems = 0;
+};
+
 // weight is dense (K,C/G,R,S); bias has K elements or is null. `algorithm` is what conv2d_select
 // gave.
 struct Conv2dPacking {

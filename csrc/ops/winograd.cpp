@@ -1,15 +1,10 @@
 #include "ops/winograd.h"
 
 #include <cmath>
-#include <vector>
-
-#include "core/tensor.h"
 
 namespace pycnn::ops {
-namespace {
 
-// G, [products][filter], with the rows of each phase of the stride on the taps that it sees.
-std::vector<double> filter_transform(const WinogradForm& form) {
+std::vector<double> winograd_filter_transform(const WinogradForm& form) {
     const int r = form.filter;
     std::vector<double> g(form.products() * r, 0.0);
     double* row = g.data();
@@ -40,49 +35,6 @@ std::vector<double> filter_transform(const WinogradForm& form) {
         row += r;
     }
     return g;
-}
-
-}  // namespace
-
-void winograd_transform_weights(const WinogradForm& form, const float* weight, int64_t channels,
-                                int64_t lanes, float* out) {
-    const std::vector<double> g = filter_transform(form);
-    const int n = form.products(), r = form.filter;
-    using Lanes = std::array<double, kChannelBlock>;
-    std::vector<Lanes> filter(r * r), half(n * r);
-    for (int64_t c = 0; c < channels; ++c) {
-        for (int tap = 0; tap < r * r; ++tap) {
-            for (int64_t lane = 0; lane < kChannelBlock; ++lane) {
-                filter[tap][lane] =
-                    lane < lanes ? weight[(lane * channels + c) * r * r + tap] : 0.0;
-            }
-        }
-        for (int i = 0; i < n; ++i) {  // half = G g, (products, filter)
-            for (int s = 0; s < r; ++s) {
-                Lanes sum{};
-                for (int k = 0; k < r; ++k) {
-                    for (int64_t lane = 0; lane < kChannelBlock; ++lane) {
-                        sum[lane] += g[i * r + k] * filter[k * r + s][lane];
-                    }
-                }
-                half[i * r + s] = sum;
-            }
-        }
-        for (int i = 0; i < n; ++i) {
-            for (int j = 0; j < n; ++j) {
-                Lanes sum{};
-                for (int k = 0; k < r; ++k) {
-                    for (int64_t lane = 0; lane < kChannelBlock; ++lane) {
-                        sum[lane] += g[j * r + k] * half[i * r + k][lane];
-                    }
-                }
-                float* to = out + ((i * n + j) * channels + c) * kChannelBlock;
-                for (int64_t lane = 0; lane < kChannelBlock; ++lane) {
-                    to[lane] = static_cast<float>(sum[lane]);
-                }
-            }
-        }
-    }
 }
 
 }  // namespace pycnn::ops

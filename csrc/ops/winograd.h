@@ -17,6 +17,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 namespace pycnn::ops {
 
@@ -85,10 +86,7 @@ struct WinogradForm {
     }  // pixels of a tile's side
 };
 
-// Transforms the filters of one block of output channels, U = G g G^T in float64, into the kernels'
-// order [products][products][channels][16]. `weight` is that of the block's first channel, dense
-// (lanes, channels, filter, filter); lanes beyond are zero.
-void winograd_transform_weights(const WinogradForm& form, const float* weight, int64_t channels,
-                                int64_t lanes, float* out);
+// G, [products][filter], with the rows of each phase of the stride on the taps that it sees.
+std::vector<double> winograd_filter_transform(const WinogradForm& form);
 
 }  // namespace pycnn::ops

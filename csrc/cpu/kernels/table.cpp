@@ -6,6 +6,7 @@ extern const Kernels kTable;
 const Kernels kTable = {
     .conv2d = {conv2d_direct, conv2d_gemm, conv2d_depthwise, conv2d_grouped, conv2d_stem, kConv2dMr,
                kConv2dNr, kWinograd},
+    .pack_conv2d = pack_conv2d,
     .pool2d = pool2d,
     .lrn = lrn,
     .add = add,
