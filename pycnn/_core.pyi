@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['CHANNEL_BLOCK', 'Conv2dParams', 'PackedChannelAffine', 'PackedConstant', 'PackedConv2d', 'PackedRbf', 'Pool2dParams', 'Program', 'Task', 'TensorRef', 'activation_task', 'active_isa', 'add_task', 'available_isas', 'binary_output_shape', 'binary_task', 'channel_affine_pack', 'channel_affine_task', 'constant_pack', 'conv2d_output_shape', 'conv2d_pack', 'conv2d_packed_bytes', 'conv2d_packing', 'conv2d_select', 'conv2d_task', 'conv2d_workspace_elems', 'copy_channels_task', 'default_num_threads', 'gather_task', 'layout_task', 'linear_output_shape', 'linear_task', 'lrn_task', 'permute_task', 'pool2d_output_shape', 'pool2d_task', 'rbf_pack', 'rbf_task', 'render_images', 'require_isa', 'softmax_task', 'storage_elems', 'uniforms']
+__all__: list[str] = ['CHANNEL_BLOCK', 'Conv2dParams', 'PackedChannelAffine', 'PackedConstant', 'PackedConv2d', 'PackedRbf', 'Pool2dParams', 'Program', 'Task', 'TensorRef', 'activation_task', 'active_isa', 'add_task', 'available_isas', 'binary_output_shape', 'binary_task', 'channel_affine_pack', 'channel_affine_task', 'constant_pack', 'conv2d_output_shape', 'conv2d_pack', 'conv2d_packed_bytes', 'conv2d_packing', 'conv2d_select', 'conv2d_task', 'conv2d_workspace_elems', 'copy_channels_task', 'default_num_threads', 'gather_task', 'layout_task', 'linear_output_shape', 'linear_task', 'lrn_output_shape', 'lrn_task', 'permute_task', 'pool2d_output_shape', 'pool2d_task', 'rbf_pack', 'rbf_task', 'render_images', 'require_isa', 'softmax_task', 'storage_elems', 'uniforms']
 class TensorRef:
     """
     A tensor of a program: `offset` elements into a buffer (0 is the arena, then the inputs, then the outputs).
@@ -131,6 +131,8 @@ def layout_task(x: TensorRef, y: TensorRef, isa: str) -> Task:
 def linear_output_shape(x: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], weight: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> tuple[int, int, int, int]:
     ...
 def linear_task(relu: bool, x: TensorRef, packed: PackedConv2d, y: TensorRef, isa: str) -> Task:
+    ...
+def lrn_output_shape(before: typing.SupportsInt | typing.SupportsIndex, after: typing.SupportsInt | typing.SupportsIndex, alpha: typing.SupportsFloat | typing.SupportsIndex, beta: typing.SupportsFloat | typing.SupportsIndex, k: typing.SupportsFloat | typing.SupportsIndex, x: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> tuple[int, int, int, int]:
     ...
 def lrn_task(before: typing.SupportsInt | typing.SupportsIndex, after: typing.SupportsInt | typing.SupportsIndex, alpha: typing.SupportsFloat | typing.SupportsIndex, beta: typing.SupportsFloat | typing.SupportsIndex, k: typing.SupportsFloat | typing.SupportsIndex, x: TensorRef, y: TensorRef, isa: str) -> Task:
     ...

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pycnn.errors import ShapeError, UnknownNameError, suggest
+from pycnn.errors import ShapeError, UnknownNameError, UnsupportedError, suggest
 from pycnn.opset import OPS, Shape
 
 IntOrPair = int | tuple[int, int]
@@ -150,8 +150,8 @@ class Graph:
             return OPS[node.op].output_shape(
                 node.attrs, [shapes[name] for name in node.inputs], self.param_shapes(node)
             )
-        except ShapeError as error:
-            raise ShapeError(f"layer '{node.name}' of {self.name}: {error}") from None
+        except (ShapeError, UnsupportedError) as error:
+            raise type(error)(f"layer '{node.name}' of {self.name}: {error}") from None
 
     # Changing -------------------------------------------------------------------------------------
 
@@ -209,6 +209,8 @@ class Graph:
         ------
         ShapeError
             When the shapes do not fit.
+        UnsupportedError
+            When the op is not implemented for these attributes.
         ValueError, UnknownNameError
             When the name is taken, or an input is unknown.
         """

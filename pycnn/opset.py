@@ -272,6 +272,11 @@ def _same_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
     return x[0]
 
 
+def _lrn_params(attrs: Attrs) -> tuple[int, int, float, float, float]:
+    before, after = attrs["window"]
+    return before, after, attrs["alpha"], attrs["beta"], attrs["k"]
+
+
 # Element-wise functions, and the attributes that are their alpha and beta (csrc/ops/activation.h).
 ACTIVATIONS = {
     "relu": ("", ""),
@@ -496,19 +501,8 @@ OPS: dict[str, OpSpec] = {
         op: _pool2d(op) for op in ("max_pool2d", "avg_pool2d", "global_avg_pool", "global_max_pool")
     },
     "lrn": OpSpec(
-        _same_shape,
-        lambda attrs, x, packed, y, isa: [
-            _core.lrn_task(
-                attrs["window"][0],
-                attrs["window"][1],
-                attrs["alpha"],
-                attrs["beta"],
-                attrs["k"],
-                x[0],
-                y,
-                isa,
-            )
-        ],
+        lambda attrs, x, params: _core.lrn_output_shape(*_lrn_params(attrs), x[0]),
+        lambda attrs, x, packed, y, isa: [_core.lrn_task(*_lrn_params(attrs), x[0], y, isa)],
     ),
     **{op: _activation(op) for op in ACTIVATIONS},
     "add": OpSpec(

@@ -70,20 +70,68 @@ def test_sizes_of_tensors(tmp_path: Path) -> None:
         pycnn.load(path)
 
 
-def test_a_constant_that_fills_memory(tmp_path: Path) -> None:
-    graph = helper.make_graph(
+node = helper.make_node
+branch = helper.make_graph([], "b", [], [])
+LONG = np.zeros(1 << 14, np.int64)
+# Small files whose constants would take terabytes, or gigabytes that max_bytes allows.
+LARGE: dict[str, tuple[list[onnx.NodeProto], dict[str, Any]]] = {
+    "a fill": (
+        [node("ConstantOfShape", ["s"], ["c"]), node("Add", ["x", "c"], ["y"])],
+        {"s": np.array([1 << 20, 1 << 20])},
+    ),
+    "a fill that is joined": (
+        [node("ConstantOfShape", ["s"], ["c"]), node("Concat", ["x", "c"], ["y"], axis=1)],
+        {"s": np.array([1, 1 << 22, 1, 1])},
+    ),
+    "a fill that is a condition": (
         [
-            helper.make_node("ConstantOfShape", ["s"], ["big"]),
-            helper.make_node("Add", ["x", "big"], ["y"]),
+            node("ConstantOfShape", ["s"], ["c"]),
+            node("If", ["c"], ["y"], then_branch=branch, else_branch=branch),
         ],
+        {"s": np.array([(1 << 22) + 1])},
+    ),
+    "broadcast": (
+        [node("Where", ["a", "b", "c"], ["d"]), node("Reshape", ["x", "d"], ["y"])],
+        {"a": LONG.astype(bool), "b": LONG[:, None], "c": LONG[:, None, None]},
+    ),
+    "gathered": (
+        [node("Gather", ["a", "b"], ["c"], axis=1), node("Reshape", ["x", "c"], ["y"])],
+        {"a": LONG[:, None], "b": LONG},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_constants_that_fill_memory(case: str, tmp_path: Path) -> None:
+    nodes, tensors = LARGE[case]
+    graph = helper.make_graph(
+        nodes,
         "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])],
-        [numpy_helper.from_array(np.array([1 << 20, 1 << 20]), "s")],
+        [numpy_helper.from_array(array, name) for name, array in tensors.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    data = model.SerializeToString()
-    assert mutate.survives(read_all, tmp_path / "big.onnx", data) == "ModelFormatError"
+    path = tmp_path / "big.onnx"
+    path.write_bytes(model.SerializeToString())
+    with (
+        mutate.address_space(60_000_000),
+        pytest.raises((ModelFormatError, UnsupportedError), match=r"big\.onnx: "),
+    ):
+        pycnn.load(path)
+
+
+def test_attributes_of_another_type(tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [node("Softmax", ["x"], ["y"], axis=1.0)],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])],
+    )
+    path = tmp_path / "bad.onnx"
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    with pytest.raises(ModelFormatError, match=r"'y' .Softmax.: the attribute 'axis' is of type 1"):
+        pycnn.load(path)
 
 
 def external(location: str, **entries: int) -> onnx.ModelProto:

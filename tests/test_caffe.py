@@ -17,7 +17,7 @@ from torch_networks import build as build_torch
 
 import pycnn
 from pycnn import ModelFormatError, UnsupportedError, WeightsError
-from pycnn.formats import caffe_schema
+from pycnn.formats import caffe, caffe_schema
 from pycnn.passes import optimize
 
 Rng = np.random.Generator
@@ -455,6 +455,26 @@ def test_all_missing_layers_are_named(tmp_path: Path) -> None:
 def test_unsupported_parameters(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match=message):
         pycnn.formats.open_graph(write(tmp_path, INPUT + text)[0])
+
+
+def test_a_window_that_is_not_implemented(tmp_path: Path) -> None:
+    text = INPUT + layer("LRN", "lrn_param { local_size: 131 }")
+    with pytest.raises(UnsupportedError, match=r"net\.prototxt: layer 'y'.*lrn: .* at most 64"):
+        pycnn.formats.open_graph(write(tmp_path, text)[0])
+
+
+def test_not_every_size_is_tried_of_a_network_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caffe, "_MAX_LAYERS_TRIED", 500)
+    text = 'layer { name: "d" type: "Data" top: "data" }\n'
+    text += layer("InnerProduct", "inner_product_param { num_output: 3 }", name="ip")
+    text += "".join(layer("ReLU", name=f"r{i}") for i in range(20))
+    path, _ = write(tmp_path, text)
+    graph = pycnn.formats.open_graph(path, weights={"ip.weight": (3, 3 * 20 * 20)})[0]
+    assert graph.inputs == {"data": (3, 20, 20)}
+    with pytest.raises(ModelFormatError, match="at no input size tried"):
+        pycnn.formats.open_graph(path, weights={"ip.weight": (3, 3 * 40 * 40)})
 
 
 def test_a_free_input_needs_weights(tmp_path: Path) -> None:

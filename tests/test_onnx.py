@@ -108,6 +108,34 @@ REFUSED: dict[str, tuple[list[Any], list[Any], dict[str, Any], str]] = {
         {},
         "axis 1 must have a size",
     ),
+    "a window that is not implemented": (
+        [node("LRN", ["x"], ["y"], size=131)],
+        [1, 3, 4, 4],
+        {},
+        "'y' .LRN.: .*at most 64",
+    ),
+    "an output whose batch is second": (
+        [node("Transpose", ["x"], ["y"], perm=[1, 0])],
+        [1, 3],
+        {},
+        "the output 'y' .* its batch is not first",
+    ),
+    "a layer of it": (
+        [node("Transpose", ["x"], ["t"], perm=[1, 0]), node("Relu", ["t"], ["y"])],
+        [1, 3],
+        {},
+        "'y' .Relu.: input 0 is transposed",
+    ),
+    "the size of it": (
+        [
+            node("Transpose", ["x"], ["t"], perm=[1, 0]),
+            node("Shape", ["t"], ["s"]),
+            node("Reshape", ["x", "s"], ["y"]),
+        ],
+        [1, 3],
+        {},
+        "'s' .Shape.: input 0 is transposed",
+    ),
     "half precision": ([node("Cast", ["x"], ["y"], to=10)], [1, 3], {}, "float32 only"),
 }  # fmt: skip
 
@@ -150,6 +178,36 @@ def test_free_sizes_of_images(tmp_path: Path, rng: Rng) -> None:
     ]
     with pytest.raises(UnsupportedError, match="only the batch may be left free"):
         load(tmp_path, nodes, [1, 3, "H", "W"], {"nc": np.array([1, 3])})
+
+
+def test_sums_over_space(tmp_path: Path, rng: Rng) -> None:
+    x = rng.standard_normal((2, 3, 4, 5), np.float32)
+    for axes, keepdims in (([2, 3], 1), ([-1, -2], 0), ([3], 0), ([2], 1)):
+        nodes = [node("ReduceSum", ["x", "axes"], ["y"], keepdims=keepdims)]
+        model = load(tmp_path, nodes, ["N", 3, 4, 5], {"axes": np.array(axes)})
+        expected = x.sum(tuple(axes), keepdims=bool(keepdims), dtype=np.float64)
+        got = model.run(x)
+        np.testing.assert_allclose(got.reshape(expected.shape), expected, rtol=1e-5, atol=1e-6)
+    for axes, shape in (([1], [1, 3, 4, 5]), ([2, 3], [1, 3, "H", "W"])):
+        with pytest.raises(
+            UnsupportedError, match=r"'y' .ReduceSum.: (reduces axes|needs the size)"
+        ):
+            load(tmp_path, [node("ReduceSum", ["x", "axes"], ["y"])], shape, {"axes": axes})
+
+
+def test_channels_as_dynamo_picks_them(tmp_path: Path, rng: Rng) -> None:
+    nodes = [
+        node("Transpose", ["x"], ["t"], perm=[1, 0, 2, 3]),
+        node("GatherND", ["t", "i"], ["g"]),
+        node("Transpose", ["g"], ["y"], perm=[1, 0, 2, 3]),
+    ]
+    x = rng.standard_normal((2, 3, 4, 5), np.float32)
+    model = load(tmp_path, nodes, [1, 3, 4, 5], {"i": np.array([[2], [0], [-1], [1]])})
+    np.testing.assert_array_equal(model.run(x), x[:, [2, 0, -1, 1]])
+    with pytest.raises(ModelFormatError, match=r"'g' .GatherND.: gathers .3. of 3"):
+        load(tmp_path, nodes, [1, 3, 4, 5], {"i": np.array([[3]])})
+    with pytest.raises(UnsupportedError, match=r"'g' .GatherND.: gathers, but not channels"):
+        load(tmp_path, nodes, [1, 3, 4, 5], {"i": np.array([[2, 0]])})
 
 
 def test_one_weight_in_two_shapes(tmp_path: Path, rng: Rng) -> None:

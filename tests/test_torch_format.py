@@ -236,6 +236,17 @@ def test_a_memo_index_of_two_billion_takes_no_memory() -> None:
     assert unpickle(data, {}, lambda _: None) == ([], len(data))
 
 
+def test_a_list_given_to_many_calls() -> None:
+    """A small file that would build gigabytes: each call makes a copy of a list in the memo."""
+    pairs = b"".join(b"X\x04\0\0\0%04dK\x01\x86" % i for i in range(5000))
+    calls = b"h\x01h\x00\x85R" * 5000
+    data = b"\x80\x02](" + pairs + b"eq\x00cf\nf\nq\x01" + calls + b"."
+    made = []
+    with pytest.raises(UnpicklingError, match="more than 2,000,000 steps"):
+        unpickle(memoryview(data), {"f.f": made.append}, lambda _: None)
+    assert 300 < len(made) < 400
+
+
 def tensor_file(path: Path, shape: Any, strides: Any, offset: Any = 0, elems: int = 4) -> Path:
     """A zip file whose one tensor says what we like of a storage of four floats."""
 

@@ -234,6 +234,14 @@ void bind_elementwise(py::module_& m) {
 
 void bind_channels(py::module_& m) {
     m.def(
+        "lrn_output_shape",
+        [](int64_t before, int64_t after, float alpha, float beta, float k, const Sizes& x) {
+            return from_shape(
+                lrn_output_shape(LrnParams{before, after, alpha, beta, k}, to_shape(x)));
+        },
+        py::arg("before"), py::arg("after"), py::arg("alpha"), py::arg("beta"), py::arg("k"),
+        py::arg("x"));
+    m.def(
         "lrn_task",
         [](int64_t before, int64_t after, float alpha, float beta, float k, const TensorRef& x,
            const TensorRef& y, const std::string& isa) {

@@ -32,9 +32,9 @@ void check_params(const Conv2dParams& p) {
     PYCNN_CHECK(p.groups >= 1, ShapeError, "conv2d: groups must be at least 1, got ", p.groups);
     for (int i = 0; i < 2; ++i) {
         PYCNN_CHECK(p.stride[i] >= 1 && p.stride[i] <= kMaxExtent, ShapeError,
-                    "conv2d: stride must be at least 1, got ", p.stride[i]);
+                    "conv2d: stride must be 1..2^30, got ", p.stride[i]);
         PYCNN_CHECK(p.dilation[i] >= 1 && p.dilation[i] <= kMaxExtent, ShapeError,
-                    "conv2d: dilation must be at least 1, got ", p.dilation[i]);
+                    "conv2d: dilation must be 1..2^30, got ", p.dilation[i]);
     }
     for (int64_t padding : p.padding) {
         PYCNN_CHECK(padding >= 0 && padding <= kMaxExtent, ShapeError,

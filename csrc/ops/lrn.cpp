@@ -25,10 +25,14 @@ void check_params(const LrnParams& p) {
 
 }  // namespace
 
-TaskPtr lrn_task(const LrnParams& params, const TensorRef& x, const TensorRef& y, Isa isa) {
+Shape lrn_output_shape(const LrnParams& params, const Shape& x) {
     check_params(params);
-    const Shape& shape = x.view.shape;
-    check_not_empty("lrn", shape);
+    check_not_empty("lrn", x);
+    return x;
+}
+
+TaskPtr lrn_task(const LrnParams& params, const TensorRef& x, const TensorRef& y, Isa isa) {
+    const Shape shape = lrn_output_shape(params, x.view.shape);
     check_blocked("lrn", "x", x);
     check_blocked("lrn", "y", y);
     check_shape("lrn", "y", y.view.shape, shape);

@@ -23,6 +23,9 @@ struct LrnArgs {
     TensorView x, y;
 };
 
+// That of x, once the parameters are found to be good.
+Shape lrn_output_shape(const LrnParams& params, const Shape& x);
+
 // A unit is one row of one image, all channels.
 TaskPtr lrn_task(const LrnParams& params, const TensorRef& x, const TensorRef& y, Isa isa);
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pycnn.errors import ModelFormatError, ShapeError, UnsupportedError
+from pycnn.errors import ModelFormatError, PycnnError, ShapeError, UnsupportedError
 from pycnn.formats.caffe_layers import LAYERS, Builder
 from pycnn.formats.caffe_schema import BLOBS, layer_type, messages
 from pycnn.formats.protobuf import Place, lift, parse
@@ -26,6 +26,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 # ResNet-152's takes 100 kB.
 _MAX_TEXT_BYTES = 1 << 20
 _MAX_LAYERS = 5_000
+_MAX_LAYERS_TRIED = 100_000  # over all input sizes; a ResNet-152 has 670
 
 # What a layer's blobs are, in order; of a type that is not here, weight and bias.
 _ROLES = {"BatchNorm": ("running_mean", "running_var")}
@@ -152,15 +153,19 @@ def read_prototxt(
     if unknown:
         raise UnsupportedError(f"{path}: pycnn has no layer for {', '.join(unknown)}")
     failure: ModelFormatError | None = None
-    for inputs in _input_sizes(path, net, layers, weights):
+    for tried, inputs in enumerate(_input_sizes(path, net, layers, weights)):
+        if tried * len(layers) > _MAX_LAYERS_TRIED:
+            break
         try:
             graph = _build(path, net, layers, inputs)
-        except ShapeError as error:
+        except ShapeError as error:  # another size of the input may do
             failure = ModelFormatError(f"{path}: {error}")
             continue
+        except PycnnError as error:
+            raise type(error)(f"{path}: {error}") from None
         if weights is None or _fits(graph, weights):
             return graph, _NoTensors(path)
-        failure = ModelFormatError(f"{path}: the weights fit the network at no input size")
+        failure = ModelFormatError(f"{path}: the weights fit the network at no input size tried")
     assert failure is not None  # _input_sizes gives one at least
     raise failure
 
@@ -288,7 +293,7 @@ def _first_channels(layers: list[Any], blob: str, weights: Shapes | None) -> int
 
 
 def _build(path: Path, net: Any, layers: list[Any], inputs: dict[str, Size]) -> Graph:
-    builder = Builder(Graph(net.name or path.stem), path)
+    builder = Builder(Graph(net.name or path.stem))
     read = {blob for layer in layers for blob in layer.bottom}
     for name, size in inputs.items():
         if name in read:  # a label that only training reads is none

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from pycnn.errors import ModelFormatError, PycnnError, UnsupportedError
@@ -14,9 +13,8 @@ from pycnn.opset import Shape
 class Builder:
     """A graph under construction. Blobs are names that layers write again, in place."""
 
-    def __init__(self, graph: Graph, path: Path) -> None:
+    def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.path = path
         self._value: dict[str, str] = {}  # blob -> the node that wrote it last
         self._unread: dict[str, None] = {}  # blobs that nobody has read, in order
         self._shared: set[str] = set()
@@ -61,7 +59,7 @@ class Builder:
         for blob in self._unread:
             self.graph.output(self._value[blob], blob)
         if not self.graph.outputs:
-            raise ModelFormatError(f"{self.path}: a network without layers")
+            raise ModelFormatError("a network without layers")
 
     def shape(self, source: str) -> Shape:
         """Nominal shape of a node's output."""
@@ -75,11 +73,11 @@ class Builder:
 
     def error(self, layer: Any, text: str) -> ModelFormatError:
         """Say what is wrong with a layer."""
-        return ModelFormatError(f"{self.path}: layer '{layer.name}' {text}")
+        return ModelFormatError(f"layer '{layer.name}' {text}")
 
     def unsupported(self, layer: Any, text: str) -> UnsupportedError:
         """Say what pycnn lacks for a layer."""
-        return UnsupportedError(f"{self.path}: layer '{layer.name}' {text}")
+        return UnsupportedError(f"layer '{layer.name}' {text}")
 
     def only(self, layer: Any, **values: tuple[object, object]) -> None:
         """Refuse a parameter that is (got, not what is implemented)."""

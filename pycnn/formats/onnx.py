@@ -208,7 +208,7 @@ def _branch(
     """Convert the branch that a constant condition takes; it sees the values around it."""
     if depth >= _MAX_DEPTH:
         raise UnsupportedError(f"branches nested deeper than {_MAX_DEPTH}")
-    condition = bool(node.constant(0).load().reshape(-1)[0])
+    condition = bool(node.array(0).reshape(-1)[0])
     graph = node.graph("then_branch" if condition else "else_branch")
     inner = ChainMap[str, Value]({}, scope)
     for initializer in graph.initializer:
@@ -224,7 +224,9 @@ def _finish(converter: Converter, outputs: Mapping[str, Value]) -> Graph:
     flat = vectors(graph)
     for name, value in outputs.items():
         if not isinstance(value, Tensor):
-            raise UnsupportedError(f"{converter.path}: the output '{name}' is a constant")
+            raise UnsupportedError(
+                f"{converter.path}: the output '{name}' is a constant, or its batch is not first"
+            )
         source = value.node
         if len(value.dims) == 1 and source not in flat:
             source = graph.flatten(converter.unique(f"{name}/flatten"), source)

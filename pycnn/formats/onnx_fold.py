@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pycnn.errors import ModelFormatError, UnsupportedError
-from pycnn.formats.onnx_graph import OnnxNode, Tensor, Unknown
+from pycnn.formats.onnx_graph import OnnxNode, Tensor, Turned, Unknown
 from pycnn.formats.onnx_schema import DTYPES
 from pycnn.formats.onnx_tensors import SMALL_ELEMS, Array, Constant
 
@@ -18,30 +18,27 @@ def fold(node: OnnxNode) -> Constant | None:
     """Return the value of a node that depends on no input of the network, else None."""
     if node.op_type in _FROM_NOTHING:
         return _FROM_NOTHING[node.op_type](node)
-    if node.op_type not in FOLDS or any(isinstance(value, Tensor) for value in node.inputs):
+    if node.op_type not in FOLDS or any(isinstance(v, (Tensor, Turned)) for v in node.inputs):
         return None
     if node.op_type in _VIEWS:
         return _VIEWS[node.op_type](node)
-    arrays = []
     for value in node.inputs:
         if isinstance(value, Constant) and value.elems > SMALL_ELEMS:
             raise UnsupportedError(f"computes with the constant '{value.name}' of {value.shape}")
-        if isinstance(value, Constant):
-            node.converter.look_at(value.elems)
-        arrays.append(value.load() if isinstance(value, Constant) else None)
-    if node.op_type not in _MOVES and any(_has_unknown(array) for array in arrays):
-        raise UnsupportedError("computes with a size that the model leaves free")
+        unknown = isinstance(value, Constant) and value.dtype == "object"
+        if unknown and node.op_type not in _MOVES:
+            raise UnsupportedError("computes with a size that the model leaves free")
     with np.errstate(all="ignore"):
-        result = np.asarray(_COMPUTED[node.op_type](node, arrays))
+        result = np.asarray(_COMPUTED[node.op_type](node))
     if result.dtype == object and all(isinstance(size, int) for size in result.flat):
         result = result.astype(np.int64)  # the part of a shape that is known
-    if result.size > 4 * SMALL_ELEMS:
-        raise UnsupportedError(f"computes a constant of shape {result.shape}")
     return node.folded(result)
 
 
-def _has_unknown(array: Array | None) -> bool:
-    return array is not None and array.dtype == object
+def _refuse_large(shape: tuple[int, ...]) -> None:
+    """Before it is computed: small constants may give a large one."""
+    if math.prod(shape) > 4 * SMALL_ELEMS:
+        raise UnsupportedError(f"computes a constant of shape {shape}")
 
 
 # From a tensor's shape, or from nothing ---------------------------------------------------------
@@ -159,6 +156,10 @@ def _unsqueeze(node: OnnxNode) -> Constant:
 # Small ones, computed at once -------------------------------------------------------------------
 
 
+def _arrays(node: OnnxNode) -> list[Array]:
+    return [node.array(i) for i in range(len(node.inputs))]
+
+
 def _divide(a: Array, b: Array) -> Array:
     if np.issubdtype(a.dtype, np.integer):
         if not np.all(b):
@@ -167,13 +168,14 @@ def _divide(a: Array, b: Array) -> Array:
     return np.asarray(a / b)
 
 
-def _gather(node: OnnxNode, arrays: list[Any]) -> Array:
-    indices = arrays[1].astype(np.int64)
-    return np.asarray(np.take(arrays[0], indices, axis=node.integer("axis", 0)))
+def _gather(node: OnnxNode) -> Array:
+    data, indices, axis = node.array(0), node.array(1).astype(np.int64), node.integer("axis", 0)
+    _refuse_large((*data.shape[:axis], *indices.shape, *data.shape[axis:][1:]))
+    return np.asarray(np.take(data, indices, axis=axis))
 
 
-def _slice(node: OnnxNode, arrays: list[Any]) -> Array:
-    data = arrays[0]
+def _slice(node: OnnxNode) -> Array:
+    data = node.array(0)
     bounds = [slice(None)] * data.ndim
     for axis, start, stop, step in slices(node, data.ndim):
         bounds[axis] = slice(start, stop, step)
@@ -193,14 +195,21 @@ def slices(node: OnnxNode, rank: int) -> list[tuple[int, int, int, int]]:
     ]
 
 
-def _of(function: Callable[..., Any]) -> Callable[[OnnxNode, list[Any]], Any]:
-    return lambda node, arrays: function(*arrays)
+def _of(function: Callable[..., Any]) -> Callable[[OnnxNode], Any]:
+    """Give an element-wise function."""
+
+    def computed(node: OnnxNode) -> Any:
+        arrays = _arrays(node)
+        _refuse_large(np.broadcast_shapes(*(array.shape for array in arrays)))
+        return function(*arrays)
+
+    return computed
 
 
-def _reduce_product(node: OnnxNode, arrays: list[Any]) -> Array:
+def _reduce_product(node: OnnxNode) -> Array:
     axes = node.setting("axes", 1)
     keep = bool(node.integer("keepdims", 1))
-    return np.asarray(np.prod(arrays[0], axis=tuple(axes) or None, keepdims=keep))
+    return np.asarray(np.prod(node.array(0), axis=tuple(axes) or None, keepdims=keep))
 
 
 _FROM_NOTHING: Mapping[str, Callable[[OnnxNode], Constant]] = {
@@ -218,10 +227,10 @@ _VIEWS: Mapping[str, Callable[[OnnxNode], Constant]] = {
 }
 # These move sizes without looking at them, so that one may be unknown.
 _MOVES = ("Gather", "Slice", "Concat")
-_COMPUTED: Mapping[str, Callable[[OnnxNode, list[Any]], Any]] = {
+_COMPUTED: Mapping[str, Callable[[OnnxNode], Any]] = {
     "Gather": _gather,
     "Slice": _slice,
-    "Concat": lambda node, arrays: np.concatenate(arrays, axis=node.integer("axis", 0)),
+    "Concat": lambda node: np.concatenate(_arrays(node), axis=node.integer("axis", 0)),
     "Add": _of(np.add),
     "Sub": _of(np.subtract),
     "Mul": _of(np.multiply),
@@ -229,7 +238,7 @@ _COMPUTED: Mapping[str, Callable[[OnnxNode, list[Any]], Any]] = {
     "Neg": _of(np.negative),
     "Abs": _of(np.abs),
     "Sqrt": _of(np.sqrt),
-    "Pow": lambda node, arrays: np.power(*arrays).astype(arrays[0].dtype),
+    "Pow": _of(lambda a, b: np.power(a, b).astype(a.dtype)),
     "Floor": _of(np.floor),
     "Ceil": _of(np.ceil),
     "Equal": _of(np.equal),

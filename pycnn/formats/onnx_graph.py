@@ -12,6 +12,7 @@ import numpy as np
 
 from pycnn.errors import ModelFormatError, UnsupportedError
 from pycnn.formats.onnx_lrn import LrnPart
+from pycnn.formats.onnx_schema import ATTRIBUTE_TYPES
 from pycnn.formats.onnx_tensors import Array, Constant, OnnxTensors, TensorReader
 from pycnn.graph import Graph
 
@@ -51,7 +52,14 @@ class Tensor:
     node: str
 
 
-Value = Tensor | Constant
+@dataclass(frozen=True)
+class Turned:
+    """An image or vector whose channels come before the batch, as dynamo picks some of them."""
+
+    x: Tensor
+
+
+Value = Tensor | Constant | Turned
 
 
 def physical(dims: Dims) -> tuple[int, int, int]:
@@ -141,35 +149,42 @@ class OnnxNode:
 
     def integer(self, name: str, default: int) -> int:
         """Give an attribute."""
-        return int(self._attributes[name].i) if name in self._attributes else default
+        return int(self._attribute(name, "i")) if self.has(name) else default
 
     def number(self, name: str, default: float) -> float:
         """Give an attribute."""
-        return float(self._attributes[name].f) if name in self._attributes else default
+        return float(self._attribute(name, "f")) if self.has(name) else default
 
     def string(self, name: str, default: str) -> str:
         """Give an attribute."""
-        if name not in self._attributes:
+        if not self.has(name):
             return default
-        return bytes(self._attributes[name].s).decode("utf-8", "replace")
+        return bytes(self._attribute(name, "s")).decode("utf-8", "replace")
 
     def integers(self, name: str, default: Sequence[int] = ()) -> list[int]:
         """Give an attribute."""
-        return list(self._attributes[name].ints) if name in self._attributes else list(default)
+        return list(self._attribute(name, "ints")) if self.has(name) else list(default)
 
     def numbers(self, name: str) -> list[float]:
         """Give an attribute."""
-        return list(self._attributes[name].floats)
+        return list(self._attribute(name, "floats"))
 
     def value(self, name: str) -> Constant:
         """Give an attribute that is a tensor."""
-        return self.converter.reader.constant(self._attributes[name].t, self.outputs[0])
+        return self.converter.reader.constant(self._attribute(name, "t"), self.outputs[0])
 
     def graph(self, name: str) -> Any:
         """Give an attribute that is a graph."""
-        if name not in self._attributes:
+        return self._attribute(name, "g")
+
+    def _attribute(self, name: str, field: str) -> Any:
+        """Content of an attribute, which must be of that type; an old file may not say its type."""
+        if not self.has(name):
             raise ModelFormatError(f"the attribute '{name}' is missing")
-        return self._attributes[name].g
+        attribute = self._attributes[name]
+        if attribute.type not in (0, ATTRIBUTE_TYPES[field]):
+            raise ModelFormatError(f"the attribute '{name}' is of type {attribute.type}")
+        return getattr(attribute, field)
 
     # Inputs ---------------------------------------------------------------------------------------
 
@@ -177,11 +192,13 @@ class OnnxNode:
         """An input that may be left out."""
         return self.inputs[index] if index < len(self.inputs) else None
 
-    def any(self, index: int) -> Value:
+    def any(self, index: int) -> Tensor | Constant:
         """An input of either kind."""
         found = self.optional(index)
         if found is None:
             raise ModelFormatError(f"input {index} is missing")
+        if isinstance(found, Turned):
+            raise UnsupportedError(f"input {index} is transposed: the batch is not first")
         return found
 
     def tensor(self, index: int = 0) -> Tensor:

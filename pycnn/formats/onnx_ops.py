@@ -11,14 +11,11 @@ from typing import Any
 from pycnn.errors import ModelFormatError, UnsupportedError
 from pycnn.formats.onnx_binary import binary, clip, n_ary, power, prelu
 from pycnn.formats.onnx_fold import resolved, slices, squeezed, unsqueezed
-from pycnn.formats.onnx_graph import Dims, OnnxNode, Tensor, Unknown, Value
+from pycnn.formats.onnx_graph import Dims, OnnxNode, Tensor, Turned, Unknown, Value
 from pycnn.formats.onnx_tensors import Constant
 from pycnn.formats.onnx_windows import average_pool, conv, global_pool, max_pool
 
 Made = Sequence[Value]
-
-_LARGEST_FILL = 1 << 22  # numbers of a constant that are looked at
-
 
 # Per channel ------------------------------------------------------------------------------------
 
@@ -172,12 +169,15 @@ def _unsqueeze(n: OnnxNode) -> Made:
 
 
 def _transpose(n: OnnxNode) -> Made:
-    x = n.tensor()
+    turned = n.optional(0)
+    x = turned.x if isinstance(turned, Turned) else n.tensor()
     rank = len(x.dims) + 1
     perm = n.integers("perm", range(rank)[::-1])
     if sorted(perm) != list(range(rank)):
         raise ModelFormatError(f"transposes {rank} axes by {perm}")
-    if perm[0] != 0:
+    if perm == [1, 0, *range(2, rank)]:
+        return [x if isinstance(turned, Turned) else Turned(x)]
+    if perm[0] != 0 or isinstance(turned, Turned):
         raise UnsupportedError(f"transposes by {perm}: the batch does not stay first")
     return [n.transpose(x, [axis - 1 for axis in perm[1:]])]
 
@@ -217,10 +217,10 @@ def _concat_with_fills(n: OnnxNode) -> Tensor:
             part = value
             before, waiting, after = waiting, 0, 0
         else:
-            shape, numbers = n.constant(i).shape, set(n.constant(i).load().reshape(-1)[:1].tolist())
-            if len(shape) != 4 or shape[0] != 1 or not _is_one_number(n.constant(i)):
+            shape, values = n.constant(i).shape, n.array(i)
+            if len(shape) != 4 or shape[0] != 1 or not (values == values.flat[:1]).all():
                 raise UnsupportedError(f"joins images and a constant of {shape}")
-            fills |= numbers
+            fills |= set(values.flat[:1].tolist())
             if not parts:
                 waiting += shape[1]
                 continue
@@ -240,11 +240,6 @@ def _concat_with_fills(n: OnnxNode) -> Tensor:
         return parts[0]
     dims = (sum(part.dims[0] for part in parts), *parts[0].dims[1:])
     return Tensor(dims, graph.concat(n.new_name(), [part.node for part in parts]))
-
-
-def _is_one_number(constant: Constant) -> bool:
-    values = constant.load() if constant.elems <= _LARGEST_FILL else None
-    return values is not None and bool((values == values.flat[0]).all())
 
 
 def _cut(
@@ -286,19 +281,36 @@ def _split(n: OnnxNode) -> Made:
     ]
 
 
-def _gather(n: OnnxNode) -> Made:
-    x, indices = n.tensor(), n.constant(1)
-    axis = n.axis(n.integer("axis", 0), x)
-    size = x.dims[axis - 1]
+def _indices(n: OnnxNode, size: int) -> list[int]:
+    """Input 1, of which none may be beyond an axis of that size."""
     picked = [index + size if index < 0 else index for index in n.sizes(1)]
     if any(not 0 <= index < size for index in picked):
         raise ModelFormatError(f"gathers {picked[:5]} of {size}")
+    return picked
+
+
+def _gather(n: OnnxNode) -> Made:
+    x, indices = n.tensor(), n.constant(1)
+    axis = n.axis(n.integer("axis", 0), x)
+    picked = _indices(n, x.dims[axis - 1])
     if not indices.shape:
         one = _cut(n, x, {axis: (picked[0], picked[0] + 1, 1)})
         return [n.reshape(one, (*x.dims[: axis - 1], *x.dims[axis:]), last=False)]
     if axis != 1 or len(indices.shape) != 1:
         raise UnsupportedError("gathers, but not channels by a list")
-    return [n.make(n.converter.graph.gather, x, picked, dims=(len(picked), *x.dims[1:]))]
+    return [_channels(n, x, picked)]
+
+
+def _channels(n: OnnxNode, x: Tensor, picked: list[int]) -> Tensor:
+    return n.make(n.converter.graph.gather, x, picked, dims=(len(picked), *x.dims[1:]))
+
+
+def _gather_nd(n: OnnxNode) -> Made:
+    """Channels by a list, as dynamo exports x[:, list]: between two transpositions."""
+    turned, indices = n.optional(0), n.constant(1)
+    if not isinstance(turned, Turned) or indices.shape[1:] != (1,) or n.integer("batch_dims", 0):
+        raise UnsupportedError("gathers, but not channels by a list")
+    return [Turned(_channels(n, turned.x, _indices(n, turned.x.dims[0])))]
 
 
 def _pad(n: OnnxNode) -> Made:
@@ -331,24 +343,31 @@ def _pad(n: OnnxNode) -> Made:
     return [made]
 
 
-def _reduce_mean(n: OnnxNode) -> Made:
-    x = n.tensor()
-    axes = {n.axis(axis, x) for axis in n.setting("axes", 1)}
-    spatial = set(range(2, len(x.dims) + 1))
-    if not axes or not axes <= spatial:
-        raise UnsupportedError(f"averages over axes {sorted(axes)}; only over some of {spatial}")
-    dims = tuple(1 if axis in axes else size for axis, size in enumerate(x.dims, 1))
-    graph = n.converter.graph
-    if axes == spatial:
-        made = n.make(graph.global_avg_pool, x, dims=dims)
-    elif n.converter.free_size:
-        raise UnsupportedError("averages over one side of an image that the model leaves free")
-    else:
-        n.rank(x, 4)
-        window = tuple(size if i in axes else 1 for i, size in enumerate(x.dims[1:], 2))
-        made = n.make(graph.avg_pool2d, x, window, (1, 1), dims=dims)
-    kept = tuple(size for axis, size in enumerate(x.dims, 1) if axis not in axes)
-    return [made if n.integer("keepdims", 1) else n.reshape(made, kept, last=False)]
+def _reduce(mean: bool) -> Callable[[OnnxNode], Made]:
+    """Give the function of an average over an image, or of a sum, which is one times the size."""
+
+    def made(n: OnnxNode) -> Made:
+        x = n.tensor()
+        axes = {n.axis(axis, x) for axis in n.setting("axes", 1)}
+        spatial = set(range(2, len(x.dims) + 1))
+        if not axes or not axes <= spatial:
+            raise UnsupportedError(f"reduces axes {sorted(axes)}; only some of {spatial} can be")
+        dims = tuple(1 if axis in axes else size for axis, size in enumerate(x.dims, 1))
+        graph = n.converter.graph
+        if n.converter.free_size and not (mean and axes == spatial):
+            raise UnsupportedError("needs the size of an image, which the model leaves free")
+        if axes == spatial:
+            y = n.make(graph.global_avg_pool, x, dims=dims, last=mean)
+        else:
+            n.rank(x, 4)
+            window = tuple(size if i in axes else 1 for i, size in enumerate(x.dims[1:], 2))
+            y = n.make(graph.avg_pool2d, x, window, (1, 1), dims=dims, last=mean)
+        if not mean:
+            y = n.make(graph.affine, y, float(math.prod(x.dims) // math.prod(dims)))
+        kept = tuple(size for axis, size in enumerate(x.dims, 1) if axis not in axes)
+        return [y if n.integer("keepdims", 1) else n.reshape(y, kept, last=False)]
+
+    return made
 
 
 # The same value ---------------------------------------------------------------------------------
@@ -379,6 +398,7 @@ OPS: Mapping[str, Callable[[OnnxNode], Made]] = {
     "Dropout": _dropout,
     "Flatten": _flatten,
     "Gather": _gather,
+    "GatherND": _gather_nd,
     "Gemm": _gemm,
     "GlobalAveragePool": global_pool("global_avg_pool"),
     "GlobalMaxPool": global_pool("global_max_pool"),
@@ -398,7 +418,8 @@ OPS: Mapping[str, Callable[[OnnxNode], Made]] = {
     "PRelu": prelu,
     "Pad": _pad,
     "Pow": power,
-    "ReduceMean": _reduce_mean,
+    "ReduceMean": _reduce(mean=True),
+    "ReduceSum": _reduce(mean=False),
     "Relu": _element_wise("relu"),
     "Reshape": _reshape,
     "Sigmoid": _element_wise("sigmoid"),

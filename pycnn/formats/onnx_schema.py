@@ -58,6 +58,12 @@ DTYPES: Mapping[int, str] = {
 }
 EXTERNAL = 1  # of TensorProto.data_location
 
+#: The field of an attribute that has its content -> AttributeProto.AttributeType.
+ATTRIBUTE_TYPES: Mapping[str, int] = {
+    **{"f": 1, "i": 2, "s": 3, "t": 4, "g": 5},
+    **{"floats": 6, "ints": 7},
+}
+
 
 @functools.cache
 def messages() -> Mapping[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import math
-import mmap
 import os
 import stat
 from collections.abc import Callable, Collection
@@ -22,7 +21,7 @@ import numpy.typing as npt
 from pycnn.errors import ModelFormatError, UnsupportedError
 from pycnn.formats.onnx_schema import DTYPES, EXTERNAL
 from pycnn.formats.protobuf import Place
-from pycnn.formats.tensor_file import MAX_BYTES, TensorFile
+from pycnn.formats.tensor_file import MAX_BYTES, TensorFile, map_open
 
 Array = npt.NDArray[Any]
 
@@ -135,6 +134,7 @@ class TensorReader:
         self.data = data
         self.max_bytes = max_bytes
         self._computed = 0
+        self._beside: dict[str, memoryview] = {}  # files of external data
 
     def constant(self, tensor: Any, name: str) -> Constant:
         """Return the constant of a TensorProto; all sizes are checked."""
@@ -169,7 +169,7 @@ class TensorReader:
                 f"{self.path}: '{name}' of shape {shape} is larger than max_bytes"
             )
         number = value.reshape(())
-        return Constant(name, shape, value.dtype.name, lambda: np.full(shape, number))
+        return Constant(name, shape, value.dtype.name, lambda: np.broadcast_to(number, shape))
 
     def computed(self, name: str, values: Array) -> Constant:
         """Return a constant that was computed from others; bounded in sum."""
@@ -185,7 +185,9 @@ class TensorReader:
             offset, length = int(entries.get("offset", 0)), int(entries.get("length", nbytes))
         except ValueError:
             raise ModelFormatError(f"{where}: impossible offset or length {entries}") from None
-        data = _map_beside(self.path, location, where)
+        if location not in self._beside:
+            self._beside[location] = _map_beside(self.path, location, where)
+        data = self._beside[location]
         if offset < 0 or length < 0 or offset + length > len(data):
             raise ModelFormatError(
                 f"{where}: {length} bytes at byte {offset} of '{location}', which has {len(data)}"
@@ -232,34 +234,21 @@ def _numbers(where: str, tensor: Any, shape: tuple[int, ...], dtype: str) -> Cal
     return load
 
 
-@functools.lru_cache(maxsize=8)
-def _mapped(path: Path, inode: tuple[int, int, int, int]) -> memoryview:
-    """The same file, mapped once; `inode` tells another one of the same name."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        status = os.fstat(descriptor)
-        if _identity(status) != inode or status.st_size == 0:
-            return memoryview(b"")
-        return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
-    finally:
-        os.close(descriptor)
-
-
-def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-
-
 def _map_beside(model: Path, location: str, where: str) -> memoryview:
     """Map a file of external data: a plain name, a plain file, beside the model, no link."""
     if location in ("", ".", "..") or any(c in location for c in "/\\\0:"):
         raise ModelFormatError(
             f"{where}: external data in '{location}'; only a file beside the model is opened"
         )
-    path = model.parent / location
+    # What is checked is what was opened: a link is not followed, a pipe not waited for.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        status = path.lstat()
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise ModelFormatError(f"{where}: '{location}' is a link, or no plain file")
-        return _mapped(path, _identity(status))
+        with open(
+            model.parent / location, "rb", opener=lambda name, _: os.open(name, flags)
+        ) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+                raise ModelFormatError(f"{where}: '{location}' is a link, or no plain file")
+            return map_open(file)
     except OSError as error:
         raise ModelFormatError(f"{where}: its external data cannot be read: {error}") from error

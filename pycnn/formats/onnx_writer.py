@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pycnn.errors import UnsupportedError
-from pycnn.formats.onnx_schema import messages
+from pycnn.formats.onnx_schema import ATTRIBUTE_TYPES, messages
 from pycnn.formats.protobuf import varint
 from pycnn.formats.writing import GRAPH_KEY, Content, replacing
 from pycnn.graph import Graph, Node
@@ -23,7 +23,6 @@ Array = npt.NDArray[Any]
 _OPSET = 17
 _IR_VERSION = 8
 _FLOAT, _INT64 = 1, 7
-_INT, _FLOAT_ATTRIBUTE, _STRING, _INTS = 2, 1, 3, 7  # AttributeProto.AttributeType
 _MAX_FILE_BYTES = (1 << 31) - 1  # protobuf's
 _INITIALIZER, _GRAPH, _RAW_DATA = 5, 7, 9  # fields of GraphProto, ModelProto, TensorProto
 
@@ -118,14 +117,15 @@ class _Writer:
         for name, value in attributes.items():
             attribute = node.attribute.add(name=name)
             if isinstance(value, int):
-                attribute.type, attribute.i = _INT, int(value)
+                field, attribute.i = "i", int(value)
             elif isinstance(value, float):
-                attribute.type, attribute.f = _FLOAT_ATTRIBUTE, value
+                field, attribute.f = "f", value
             elif isinstance(value, str):
-                attribute.type, attribute.s = _STRING, value.encode()
+                field, attribute.s = "s", value.encode()
             else:
-                attribute.type = _INTS
+                field = "ints"
                 attribute.ints.extend(value)
+            attribute.type = ATTRIBUTE_TYPES[field]
         return output
 
     def param(

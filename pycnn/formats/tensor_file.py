@@ -9,6 +9,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -188,9 +189,14 @@ class MappedTensors(TensorFile):
 def map_file(path: Path) -> memoryview:
     """Map a whole file, read-only; the mapping lives as long as the view, or arrays over it."""
     with open(path, "rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:  # which cannot be mapped
-            return memoryview(b"")
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        return map_open(file)
+
+
+def map_open(file: IO[bytes]) -> memoryview:
+    """Map a file that is open; the mapping outlives it."""
+    if os.fstat(file.fileno()).st_size == 0:  # which cannot be mapped
+        return memoryview(b"")
+    return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
