@@ -195,6 +195,11 @@ def test_early_stopping_keeps_the_best(run: Any) -> None:
     assert len(losses) - 1 - int(np.argmin(losses)) == 2
 
 
+def test_steps_of_one_image_use_every_image(run: Any) -> None:
+    done = run("head", stripes(6), schedule=Schedule(epochs=1, batch_size=1))
+    assert 0 < done.history[0].train.accuracy < 1  # of one image it would be 0 or 1
+
+
 def test_classes_of_few_images_weigh_as_much(run: Any) -> None:
     data = stripes(40)
     few = np.concatenate([np.flatnonzero(data.labels == 0)[:5], np.flatnonzero(data.labels > 0)])
@@ -250,6 +255,21 @@ def test_all_unreadable(run: Any, tmp_path: Path) -> None:
         ),
     ):
         run("features", tmp_path)
+
+
+@pytest.mark.parametrize("regime", ["features", "head", "full"])
+@pytest.mark.parametrize("augmentation", [None, Augmentation(Mirror())], ids=["plain", "mirrored"])
+def test_a_class_of_which_no_image_can_be_read(
+    run: Any, tmp_path: Path, regime: str, augmentation: Augmentation | None
+) -> None:
+    folder = folder_of(tmp_path / "images", stripes(8))
+    for file in (folder / "slanted").iterdir():
+        file.write_bytes(b"no image")
+    with (
+        pytest.warns(pycnn.InputWarning),
+        pytest.raises(pycnn.DataError, match="no image that can be used of the class 'slanted'"),
+    ):
+        run(regime, folder, augmentation=augmentation, head="random")
 
 
 def test_an_empty_class_folder(run: Any, tmp_path: Path) -> None:

@@ -127,8 +127,8 @@ def extract(
     shape = model.graph.shapes()[tap][1:]
     facts = facts_of(model, tap, view)
     kept = FeatureStore(store or cache_folder() / "features", facts, shape)
-    kept.drop_damaged()
     digests, unreadable = _digests(data, view)
+    kept.drop_damaged(digests)
     todo = _missing(kept, digests, range(len(data)))
     computed = 0
     if todo:

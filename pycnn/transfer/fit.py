@@ -330,20 +330,22 @@ def _by_descent(task: _Task, arrays: Mapping[str, Array]) -> _Learnt:
     division, schedule = task.division, task.schedule
     graph = division.learning()
     module = GraphModule(graph, ArrayWeights({name: arrays[name] for name in graph.parameters}))
+    classes, labels = task.training.classes, task.training.labels
     training: Stored | Streamed
     validation: Stored | Streamed
     if division.cut is None:
-        training = Streamed(task.stream(task.training, learn=True))
+        training = Streamed(task.stream(task.training, learn=True), classes=classes)
         validation = Streamed(task.stream(task.validation, learn=False))
     else:
         validation = Stored(task.extract(division.cut, task.validation), schedule.batch_size)
         if task.augmentation is None:
             features = task.extract(division.cut, task.training)
+            require_classes(labels := features.labels, classes)
             training = Stored(features, schedule.batch_size, task.seed)
         else:
             stream = task.stream(task.training, learn=True)
-            training = Streamed(stream, task.model, division.cut)
-    counts = np.bincount(task.training.labels)
+            training = Streamed(stream, task.model, division.cut, classes)
+    counts = np.bincount(labels, minlength=len(classes))
     history = train(
         module,
         frozenset(division.head.params.values()),
