@@ -193,6 +193,7 @@ def test_early_stopping_keeps_the_best(run: Any) -> None:
     losses = [step.validation.loss for step in done.history]
     assert len(losses) < 50
     assert len(losses) - 1 - int(np.argmin(losses)) == 2
+    assert done.kept is done.history[-3]
 
 
 def test_steps_of_one_image_use_every_image(run: Any) -> None:
@@ -241,6 +242,9 @@ def test_unreadable_images_are_left_out_and_named(run: Any, tmp_path: Path) -> N
     assert "not an image" in left_out.reason
     with pytest.warns(pycnn.InputWarning, match=r"broken\.png"):
         assert len(run("full", folder).unreadable) == 1
+    absent = Dataset([*stripes(8).array, tmp_path / "absent.png"], [0, 1, 2] * 8 + [0], CLASSES)
+    with pytest.warns(pycnn.InputWarning, match=r"absent\.png"):
+        assert len(run("features", absent).unreadable) == 1
 
 
 def test_all_unreadable(run: Any, tmp_path: Path) -> None:
@@ -356,9 +360,12 @@ def test_features_need_no_torch(run: Any, monkeypatch: pytest.MonkeyPatch) -> No
 # The command line
 
 
-def pycnn_train(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def pycnn_train(
+    *arguments: str | Path, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pycnn", "train", *map(str, arguments)],
+        cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
@@ -381,12 +388,29 @@ def test_train_on_the_command_line(model: Model, tmp_path: Path) -> None:
     assert done.stderr.count("broken.png") == 1
     assert (tmp_path / "plots" / "curves.png").exists()
     assert pycnn.load(tmp_path / "my.safetensors").labels == CLASSES
-    wrong = pycnn_train(
-        *(folder, "--model", tmp_path / "small.safetensors", "--tap", "pol2"),
-        *("--out", tmp_path / "my.safetensors"),
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--tap", "pol2", "--out", "my.safetensors"), "did you mean 'pool2'"),
+        (("--out", "my.foo"), "my.foo: cannot write '.foo' files"),
+        (("--out", "absent/my.safetensors"), "No such file or directory: 'absent/my.safetensors'"),
+    ],
+)
+def test_train_refuses_before_it_works(
+    model: Model, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    model.save(tmp_path / "small.safetensors")
+    folder = folder_of(tmp_path / "images", stripes(2))
+    store = tmp_path / "store"
+    done = pycnn_train(
+        *(folder, "--model", tmp_path / "small.safetensors", "--store", store, *options),
+        cwd=tmp_path,
     )
-    assert wrong.returncode == 1
-    assert "did you mean 'pool2'" in wrong.stderr
+    assert (done.returncode, done.stdout) == (1, "")
+    assert message in done.stderr
+    assert not store.exists()
 
 
 _EXTRACT = """

@@ -25,6 +25,7 @@ from pycnn.transfer.features import (
 )
 from pycnn.transfer.history import (
     Step,
+    best_of,
     confusion_matrix,
     draw_confusion,
     draw_curves,
@@ -78,6 +79,11 @@ class Fit:
         """What `Step.setting` is: "epoch", or "C", the larger the less regularised."""
         return "C" if self.regime == "features" else "epoch"
 
+    @property
+    def kept(self) -> Step:
+        """The step whose parameters the model has: the one of the lowest loss held out."""
+        return best_of(self.history)
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
@@ -88,6 +94,7 @@ class Fit:
             "accuracy": self.accuracy,
             "confusion": self.confusion.tolist(),
             "history": [asdict(step) for step in self.history],
+            "kept": asdict(self.kept),
             "unreadable": [asdict(image) for image in self.unreadable],
             "computed": self.computed,
         }
@@ -109,7 +116,7 @@ class Fit:
             f"{100 * self.accuracy:.1f} % of {self.confusion.sum()} held-out images are right",
         ]
         if self.unreadable:
-            lines.append(f"{len(self.unreadable)} images were left out: see unreadable")
+            lines.append(f"{len(self.unreadable)} images cannot be read and were left out")
         return "\n".join(lines)
 
 
@@ -309,7 +316,7 @@ def _by_regression(task: _Task, division: Division) -> _Learnt:
             history.append(Step(strength, measure(head.logits(x), labels), measured, seconds))
             heads.append(head)
             advance(1, f"held out: {measured}")
-    best = heads[min(range(len(heads)), key=lambda i: history[i].validation.loss)]
+    best = heads[history.index(best_of(history))]
     values = {"weight": best.weight, "bias": best.bias}
     return _Learnt(
         {name: values[role] for role, name in names.items()},
