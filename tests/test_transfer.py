@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import subprocess
 import sys
 import time
@@ -16,10 +18,11 @@ from PIL import Image
 
 import pycnn
 from pycnn import Graph, Model
-from pycnn.transfer import Fit, Schedule, extract, fit
+from pycnn.transfer import Fit, Schedule, View, extract, fit
+from pycnn.transfer.features import facts_of
 from pycnn.transfer.regimes import choose
 from pycnn.vision import Augmentation, Dataset, Mirror, Preprocessing
-from pycnn.weights import RandomWeights
+from pycnn.weights import ArrayWeights, RandomWeights
 
 SIZE = 12
 CLASSES = ("level", "slanted", "upright")
@@ -126,6 +129,25 @@ def test_the_second_run_computes_nothing_and_gives_the_same(run: Any) -> None:
     assert changed(first.model, second.model) == set()
     other = run("features", augmentation=Augmentation(Mirror()), views=2)
     assert other.computed == 2 * 72  # two draws of what is learnt from, which is in there as it is
+
+
+def test_what_values_depend_on_names_their_store() -> None:
+    model = small_net()
+    first = facts_of(model, "pool1")
+    assert facts_of(small_net(), "pool1") == first
+    behind = Model(model.graph, ArrayWeights({**parameters(model), "fc.bias": np.ones(10, "f4")}))
+    behind.preprocessing = model.preprocessing
+    assert facts_of(behind, "pool1") == first  # the tap does not depend on it
+    before = {**parameters(model), "conv1.weight": parameters(model)["conv1.weight"] + 1e-6}
+    changed = Model(model.graph, ArrayWeights(before), preprocessing=model.preprocessing)
+    smaller = small_net()
+    smaller.preprocessing = Preprocessing((SIZE, SIZE), scale=1 / 255, mean=(2.0,))
+    views = [View(Augmentation(Mirror()), 0, 0), View(Augmentation(Mirror()), 0, 1)]
+    views += [View(Augmentation(Mirror()), 1, 0), View(Augmentation(Mirror(0.4)), 0, 0)]
+    others = [facts_of(changed, "pool1"), facts_of(model, "pool2"), facts_of(smaller, "pool1")]
+    others += [facts_of(model, "pool1", view) for view in views]
+    names = {json.dumps(facts, sort_keys=True) for facts in (first, *others)}
+    assert len(names) == 1 + len(others)
 
 
 @pytest.mark.parametrize("regime", ["head", "full"])
@@ -355,6 +377,26 @@ def test_a_missing_package_is_named(
 def test_features_need_no_torch(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     assert run("features").accuracy > 0.6
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("regime", ["features", "full"])
+def test_progress_on_a_terminal(
+    run: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], regime: str
+) -> None:
+    run(regime)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    run(regime, show=False)
+    assert sys.stderr.getvalue() == ""
+    run(regime, seed=1)
+    assert re.search(r"held out: loss \d\.\d+, accuracy \d+\.\d %", sys.stderr.getvalue())
 
 
 # The command line
