@@ -23,20 +23,6 @@ def test_example(example: Path, tmp_path: Path) -> None:
     assert expected[example.name] in done.stdout
 
 
-@pytest.mark.slow
-def test_features_of_cifar10(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
-    program = ROOT / "examples" / "transfer" / "cifar10_features.py"
-    data = shared_data("inception_v1_bvlc/weights.npz").parents[1]
-    options = ["--data", data, "--store", tmp_path, "--out", tmp_path, "--per-class", "20"]
-    command = [sys.executable, program, *options, "--held-out", "200"]
-    first, second = (
-        subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)
-    )
-    assert "20 images a class, 1200 computed" in first
-    assert "20 images a class, 0 computed" in second
-    assert float(re.findall(r"accuracy ([0-9.]+)", first)[0]) > 60
-
-
 def test_the_example_of_the_readme(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     code = code.replace("pycnn/data/", f"{ROOT}/pycnn/data/")

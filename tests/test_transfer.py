@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import subprocess
 import sys
 import time
@@ -16,10 +18,11 @@ from PIL import Image
 
 import pycnn
 from pycnn import Graph, Model
-from pycnn.transfer import Fit, Schedule, extract, fit
+from pycnn.transfer import Fit, Schedule, View, extract, fit
+from pycnn.transfer.features import facts_of
 from pycnn.transfer.regimes import choose
 from pycnn.vision import Augmentation, Dataset, Mirror, Preprocessing
-from pycnn.weights import RandomWeights
+from pycnn.weights import ArrayWeights, RandomWeights
 
 SIZE = 12
 CLASSES = ("level", "slanted", "upright")
@@ -128,6 +131,25 @@ def test_the_second_run_computes_nothing_and_gives_the_same(run: Any) -> None:
     assert other.computed == 2 * 72  # two draws of what is learnt from, which is in there as it is
 
 
+def test_what_values_depend_on_names_their_store() -> None:
+    model = small_net()
+    first = facts_of(model, "pool1")
+    assert facts_of(small_net(), "pool1") == first
+    behind = Model(model.graph, ArrayWeights({**parameters(model), "fc.bias": np.ones(10, "f4")}))
+    behind.preprocessing = model.preprocessing
+    assert facts_of(behind, "pool1") == first  # the tap does not depend on it
+    before = {**parameters(model), "conv1.weight": parameters(model)["conv1.weight"] + 1e-6}
+    changed = Model(model.graph, ArrayWeights(before), preprocessing=model.preprocessing)
+    smaller = small_net()
+    smaller.preprocessing = Preprocessing((SIZE, SIZE), scale=1 / 255, mean=(2.0,))
+    views = [View(Augmentation(Mirror()), 0, 0), View(Augmentation(Mirror()), 0, 1)]
+    views += [View(Augmentation(Mirror()), 1, 0), View(Augmentation(Mirror(0.4)), 0, 0)]
+    others = [facts_of(changed, "pool1"), facts_of(model, "pool2"), facts_of(smaller, "pool1")]
+    others += [facts_of(model, "pool1", view) for view in views]
+    names = {json.dumps(facts, sort_keys=True) for facts in (first, *others)}
+    assert len(names) == 1 + len(others)
+
+
 @pytest.mark.parametrize("regime", ["head", "full"])
 def test_a_seed_gives_the_same_weights_again(run: Any, regime: str) -> None:
     state = torch.get_rng_state()
@@ -193,6 +215,12 @@ def test_early_stopping_keeps_the_best(run: Any) -> None:
     losses = [step.validation.loss for step in done.history]
     assert len(losses) < 50
     assert len(losses) - 1 - int(np.argmin(losses)) == 2
+    assert done.kept is done.history[-3]
+
+
+def test_steps_of_one_image_use_every_image(run: Any) -> None:
+    done = run("head", stripes(6), schedule=Schedule(epochs=1, batch_size=1))
+    assert 0 < done.history[0].train.accuracy < 1  # of one image it would be 0 or 1
 
 
 def test_classes_of_few_images_weigh_as_much(run: Any) -> None:
@@ -236,6 +264,9 @@ def test_unreadable_images_are_left_out_and_named(run: Any, tmp_path: Path) -> N
     assert "not an image" in left_out.reason
     with pytest.warns(pycnn.InputWarning, match=r"broken\.png"):
         assert len(run("full", folder).unreadable) == 1
+    absent = Dataset([*stripes(8).array, tmp_path / "absent.png"], [0, 1, 2] * 8 + [0], CLASSES)
+    with pytest.warns(pycnn.InputWarning, match=r"absent\.png"):
+        assert len(run("features", absent).unreadable) == 1
 
 
 def test_all_unreadable(run: Any, tmp_path: Path) -> None:
@@ -250,6 +281,21 @@ def test_all_unreadable(run: Any, tmp_path: Path) -> None:
         ),
     ):
         run("features", tmp_path)
+
+
+@pytest.mark.parametrize("regime", ["features", "head", "full"])
+@pytest.mark.parametrize("augmentation", [None, Augmentation(Mirror())], ids=["plain", "mirrored"])
+def test_a_class_of_which_no_image_can_be_read(
+    run: Any, tmp_path: Path, regime: str, augmentation: Augmentation | None
+) -> None:
+    folder = folder_of(tmp_path / "images", stripes(8))
+    for file in (folder / "slanted").iterdir():
+        file.write_bytes(b"no image")
+    with (
+        pytest.warns(pycnn.InputWarning),
+        pytest.raises(pycnn.DataError, match="no image that can be used of the class 'slanted'"),
+    ):
+        run(regime, folder, augmentation=augmentation, head="random")
 
 
 def test_an_empty_class_folder(run: Any, tmp_path: Path) -> None:
@@ -333,12 +379,35 @@ def test_features_need_no_torch(run: Any, monkeypatch: pytest.MonkeyPatch) -> No
     assert run("features").accuracy > 0.6
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("regime", ["features", "full"])
+def test_progress_on_a_terminal(
+    run: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], regime: str
+) -> None:
+    run(regime)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    run(regime, show=False)
+    assert sys.stderr.getvalue() == ""
+    run(regime, seed=1)
+    assert re.search(r"held out: loss \d\.\d+, accuracy \d+\.\d %", sys.stderr.getvalue())
+
+
 # The command line
 
 
-def pycnn_train(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def pycnn_train(
+    *arguments: str | Path, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pycnn", "train", *map(str, arguments)],
+        cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
@@ -361,12 +430,29 @@ def test_train_on_the_command_line(model: Model, tmp_path: Path) -> None:
     assert done.stderr.count("broken.png") == 1
     assert (tmp_path / "plots" / "curves.png").exists()
     assert pycnn.load(tmp_path / "my.safetensors").labels == CLASSES
-    wrong = pycnn_train(
-        *(folder, "--model", tmp_path / "small.safetensors", "--tap", "pol2"),
-        *("--out", tmp_path / "my.safetensors"),
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--tap", "pol2", "--out", "my.safetensors"), "did you mean 'pool2'"),
+        (("--out", "my.foo"), "my.foo: cannot write '.foo' files"),
+        (("--out", "absent/my.safetensors"), "No such file or directory: 'absent/my.safetensors'"),
+    ],
+)
+def test_train_refuses_before_it_works(
+    model: Model, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    model.save(tmp_path / "small.safetensors")
+    folder = folder_of(tmp_path / "images", stripes(2))
+    store = tmp_path / "store"
+    done = pycnn_train(
+        *(folder, "--model", tmp_path / "small.safetensors", "--store", store, *options),
+        cwd=tmp_path,
     )
-    assert wrong.returncode == 1
-    assert "did you mean 'pool2'" in wrong.stderr
+    assert (done.returncode, done.stdout) == (1, "")
+    assert message in done.stderr
+    assert not store.exists()
 
 
 _EXTRACT = """

@@ -259,6 +259,10 @@ void check(const Pixels& image, const Change& change, const Planes& planes) {
     for (int i = 0; i < 6; ++i) {
         PYCNN_CHECK(std::isfinite(change.affine[i]), ShapeError, "an affine map is not finite");
     }
+    const int64_t controls = change.grid == nullptr ? 0 : 2 * change.grid_side * change.grid_side;
+    for (int64_t i = 0; i < controls; ++i) {
+        PYCNN_CHECK(std::isfinite(change.grid[i]), ShapeError, "a grid is not finite");
+    }
 }
 
 void render(const Pixels& image, const Change& change, const Planes& planes) {

@@ -41,7 +41,7 @@ struct Pixels {
 // What is drawn for one image.
 struct Change {
     const double* affine;  // 6; finite
-    const float* grid;     // (2, grid_side, grid_side): dx, then dy; null: no displacement
+    const float* grid;     // (2, grid_side, grid_side): dx, then dy; finite; null: none
     int64_t grid_side;
     const float* colour;  // (channels, 2 channels + 1): rows of M, K, o; null: colours stay
 };
@@ -58,7 +58,7 @@ struct Planes {
     uint8_t fill;  // of kConstant
 };
 
-// ShapeError unless the sizes are sound: 1 or 3 channels, nothing empty, a grid in its bounds.
+// ShapeError unless 1 or 3 channels, nothing empty, a grid in its bounds, all places finite.
 void check(const Pixels& image, const Change& change, const Planes& planes);
 
 void render(const Pixels& image, const Change& change, const Planes& planes);

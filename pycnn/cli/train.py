@@ -46,10 +46,16 @@ def train(
         bool, typer.Option("--augment", help="Learn from random crops, mirrored at random.")
     ] = False,
     epochs: Annotated[int, typer.Option(min=1, help="Of gradient descent, at most.")] = 20,
+    patience: Annotated[
+        int, typer.Option(min=1, help="Epochs without a better one that end the training.")
+    ] = 5,
     batch: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 32,
     learning_rate: Annotated[
         float, typer.Option(help="Of layers that were trained before; the head's is 10 x.")
     ] = 2e-4,
+    balance: Annotated[
+        bool, typer.Option(help="Every class weighs the same, however many images it has.")
+    ] = True,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
     store: Annotated[
         Path | None, typer.Option(help="Folder of stored features; default: in PYCNN_HOME.")
@@ -62,10 +68,14 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Teach a network the classes of a folder, and keep what comes out in a file."""
+    from pycnn.formats import check_destination
     from pycnn.transfer import Schedule, fit
 
+    check_destination(out)
     network = load_model(model, weights, option, threads=threads)
-    schedule = Schedule(epochs=epochs, batch_size=batch, learning_rate=learning_rate)
+    schedule = Schedule(
+        epochs=epochs, batch_size=batch, learning_rate=learning_rate, patience=patience
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputWarning)  # said below, once for each image
         done = fit(
@@ -76,6 +86,7 @@ def train(
             tap=tap,
             augmentation=_augmentation() if augment else None,
             schedule=schedule,
+            balance=balance,
             seed=seed,
             store=store,
         )
@@ -109,7 +120,7 @@ def _print(done: Fit, out: Path) -> None:
     header = (done.setting, "training loss", "accuracy", "held-out loss", "accuracy")
     rows = [
         (
-            f"{step.setting:g}",
+            f"{'kept: ' if step is done.kept else ''}{step.setting:g}",
             f"{step.train.loss:.4f}",
             f"{step.train.accuracy:.4f}",
             f"{step.validation.loss:.4f}",

@@ -26,6 +26,7 @@ __all__ = [
     "WRITERS",
     "Content",
     "TensorFile",
+    "check_destination",
     "holds_graph",
     "holds_weights",
     "open_graph",
@@ -130,13 +131,36 @@ def write(path: str | os.PathLike[str], content: Content) -> None:
     OSError
         The file cannot be written.
     """
+    _writer(Path(path))(Path(path), content)
+
+
+def check_destination(path: str | os.PathLike[str]) -> None:
+    """Find out before long work what `write` would raise after it, as far as that can be known.
+
+    Raises
+    ------
+    UnsupportedError, OSError
+        As :func:`write`.
+    """
     file = Path(path)
+    _writer(file)
+    import tempfile  # here: few need it
+
+    try:
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        error.filename = str(file)
+        raise
+
+
+def _writer(file: Path) -> Writer:
     writer = WRITERS.get(file.suffix.lower())
     if writer is None:
         raise UnsupportedError(
             f"{file}: cannot write '{file.suffix}' files; known: {', '.join(WRITERS)}"
         )
-    writer(file, content)
+    return writer
 
 
 def _open(readers: Mapping[str, Callable[..., Opened]], file: Path, *arguments: object) -> Opened:

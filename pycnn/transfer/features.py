@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,7 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pycnn._core import __version__
-from pycnn.errors import DataError, ImageError, UnknownNameError, UnsupportedError, suggest
+from pycnn.errors import (
+    DataError,
+    ImageError,
+    InputWarning,
+    UnknownNameError,
+    UnsupportedError,
+    suggest,
+)
 from pycnn.hub import cache_folder
 from pycnn.model import Model
 from pycnn.opset import Array
@@ -127,8 +135,8 @@ def extract(
     shape = model.graph.shapes()[tap][1:]
     facts = facts_of(model, tap, view)
     kept = FeatureStore(store or cache_folder() / "features", facts, shape)
-    kept.drop_damaged()
     digests, unreadable = _digests(data, view)
+    kept.drop_damaged(digests)
     todo = _missing(kept, digests, range(len(data)))
     computed = 0
     if todo:
@@ -199,6 +207,7 @@ def _digests(data: Dataset, view: View | None) -> tuple[list[bytes], dict[str, s
         except ImageError as error:
             found.append(b"")
             unreadable[data.name(i)] = str(error)
+            warnings.warn(f"left out: {error}", InputWarning, stacklevel=3)
             continue
         if view is not None:
             numbered = own + int(data.numbers[i]).to_bytes(8, "little")

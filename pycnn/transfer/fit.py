@@ -25,6 +25,7 @@ from pycnn.transfer.features import (
 )
 from pycnn.transfer.history import (
     Step,
+    best_of,
     confusion_matrix,
     draw_confusion,
     draw_curves,
@@ -78,6 +79,11 @@ class Fit:
         """What `Step.setting` is: "epoch", or "C", the larger the less regularised."""
         return "C" if self.regime == "features" else "epoch"
 
+    @property
+    def kept(self) -> Step:
+        """The step whose parameters the model has: the one of the lowest loss held out."""
+        return best_of(self.history)
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
@@ -88,6 +94,7 @@ class Fit:
             "accuracy": self.accuracy,
             "confusion": self.confusion.tolist(),
             "history": [asdict(step) for step in self.history],
+            "kept": asdict(self.kept),
             "unreadable": [asdict(image) for image in self.unreadable],
             "computed": self.computed,
         }
@@ -109,7 +116,7 @@ class Fit:
             f"{100 * self.accuracy:.1f} % of {self.confusion.sum()} held-out images are right",
         ]
         if self.unreadable:
-            lines.append(f"{len(self.unreadable)} images were left out: see unreadable")
+            lines.append(f"{len(self.unreadable)} images cannot be read and were left out")
         return "\n".join(lines)
 
 
@@ -309,7 +316,7 @@ def _by_regression(task: _Task, division: Division) -> _Learnt:
             history.append(Step(strength, measure(head.logits(x), labels), measured, seconds))
             heads.append(head)
             advance(1, f"held out: {measured}")
-    best = heads[min(range(len(heads)), key=lambda i: history[i].validation.loss)]
+    best = heads[history.index(best_of(history))]
     values = {"weight": best.weight, "bias": best.bias}
     return _Learnt(
         {name: values[role] for role, name in names.items()},
@@ -330,20 +337,22 @@ def _by_descent(task: _Task, arrays: Mapping[str, Array]) -> _Learnt:
     division, schedule = task.division, task.schedule
     graph = division.learning()
     module = GraphModule(graph, ArrayWeights({name: arrays[name] for name in graph.parameters}))
+    classes, labels = task.training.classes, task.training.labels
     training: Stored | Streamed
     validation: Stored | Streamed
     if division.cut is None:
-        training = Streamed(task.stream(task.training, learn=True))
+        training = Streamed(task.stream(task.training, learn=True), classes=classes)
         validation = Streamed(task.stream(task.validation, learn=False))
     else:
         validation = Stored(task.extract(division.cut, task.validation), schedule.batch_size)
         if task.augmentation is None:
             features = task.extract(division.cut, task.training)
+            require_classes(labels := features.labels, classes)
             training = Stored(features, schedule.batch_size, task.seed)
         else:
             stream = task.stream(task.training, learn=True)
-            training = Streamed(stream, task.model, division.cut)
-    counts = np.bincount(task.training.labels)
+            training = Streamed(stream, task.model, division.cut, classes)
+    counts = np.bincount(labels, minlength=len(classes))
     history = train(
         module,
         frozenset(division.head.params.values()),

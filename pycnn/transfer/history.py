@@ -17,7 +17,15 @@ from pycnn.opset import Array
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Measured", "Step", "confusion_matrix", "draw_confusion", "draw_curves", "measure"]
+__all__ = [
+    "Measured",
+    "Step",
+    "best_of",
+    "confusion_matrix",
+    "draw_confusion",
+    "draw_curves",
+    "measure",
+]
 
 # Classes up to which the numbers of a confusion matrix can be read.
 _READABLE_CLASSES = 20
@@ -52,6 +60,11 @@ class Step:
     train: Measured
     validation: Measured
     seconds: float
+
+
+def best_of(history: Sequence[Step]) -> Step:
+    """The step whose parameters are kept: the first of the lowest loss on held-out images."""
+    return min(history, key=lambda step: step.validation.loss)
 
 
 def measure(logits: Array, labels: npt.NDArray[np.int64]) -> Measured:

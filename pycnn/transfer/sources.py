@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pycnn.model import Model
 from pycnn.opset import Array
+from pycnn.transfer.data import require_classes
 from pycnn.transfer.features import Features, Unreadable
 from pycnn.vision import Stream
 
@@ -57,11 +58,14 @@ class Streamed:
     ----------
     trunk, cut
         The frozen part's network and last layer; None where the images themselves are wanted.
+    classes
+        Those of which an epoch must have an image that can be used: none, unless it is learnt from.
     """
 
     stream: Stream
     trunk: Model | None = None
     cut: str | None = None
+    classes: Sequence[str] = ()
 
     def __len__(self) -> int:
         """Images of an epoch."""
@@ -78,10 +82,14 @@ class Streamed:
         return 0
 
     def epoch(self, number: int) -> Iterator[tuple[Array, npt.NDArray[np.int64]]]:
-        """Values ``(n, C, H, W)`` and labels of each batch."""
+        """Values ``(n, C, H, W)`` and labels of each batch; DataError where a class has none."""
         self.stream.seek(number)
+        seen = []
         for images, labels in self.stream:
+            seen.append(labels)
             if self.trunk is None:
                 yield images, labels
             else:
                 yield np.asarray(self.trunk.run(images, until=self.cut)), labels
+        if self.classes:
+            require_classes(np.concatenate(seen), self.classes)

@@ -141,8 +141,8 @@ class FeatureStore:
         """Position in `rows` of each image, -1 where there is none."""
         return np.array([self._positions.get(digest, -1) for digest in digests], np.int64)
 
-    def drop_damaged(self) -> int:
-        """Forget the rows whose values are not those that were written; return their number."""
+    def drop_damaged(self, digests: Iterable[bytes]) -> int:
+        """Forget those of the rows whose values are not what was written; return their number."""
         try:
             index = np.fromfile(self.folder / "index", _RECORD, self._records)
         except OSError as error:
@@ -150,8 +150,9 @@ class FeatureStore:
         rows = self.rows
         damaged = [
             digest
-            for digest, position in self._positions.items()
-            if zlib.crc32(np.ascontiguousarray(rows[position]).data) != index["row_crc"][position]
+            for digest in self._positions.keys() & set(digests)
+            if zlib.crc32(np.ascontiguousarray(rows[self._positions[digest]]).data)
+            != index["row_crc"][self._positions[digest]]
         ]
         for digest in damaged:
             del self._positions[digest]

@@ -112,7 +112,8 @@ def train(
         for epoch in range(schedule.epochs):
             start = time.perf_counter()
             module.train()
-            learnt = _epoch(module, training.epoch(epoch), optimiser, decay, weights, advance)
+            step = training.epoch(epoch), schedule.batch_size
+            learnt = _epoch(module, *step, optimiser, decay, weights, advance)
             module.eval()
             held_out = measure(*logits_of(module, validation))
             seconds = time.perf_counter() - start
@@ -140,6 +141,7 @@ def logits_of(module: GraphModule, source: Source) -> tuple[Array, Labels]:
 def _epoch(
     module: GraphModule,
     batches: Iterator[tuple[Array, Labels]],
+    batch_size: int,
     optimiser: torch.optim.Optimizer,
     decay: torch.optim.lr_scheduler.LRScheduler,
     weights: Tensor | None,
@@ -147,7 +149,8 @@ def _epoch(
 ) -> Measured:
     sums = _Sums()
     for x, y in batches:
-        if len(y) == 1 and sums.images:  # one image has no statistics for batch normalisation
+        # A rest of one image has no statistics for batch normalisation.
+        if len(y) == 1 < batch_size and sums.images:
             continue
         labels = torch.from_numpy(y)
         logits = module(torch.from_numpy(x))

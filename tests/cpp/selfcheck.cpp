@@ -1,5 +1,6 @@
 // The kernels' self-check: every op, every algorithm of it, every instruction set of this machine,
-// against reference.h. C++ only, so that it also runs cross-compiled under an emulator.
+// against reference.h; and images, in selfcheck_image.cpp. C++ only, so that it also runs
+// cross-compiled under an emulator.
 //
 // For each case: the error is within its tolerance; whatever the units are split into, each image
 // gives the same bits, and so it does alone in a batch; outputs are NaN before, so nothing is left
@@ -7,6 +8,8 @@
 // outside the output is written (outputs are slices of larger buffers).
 //
 // Prints "N passed, M failed" as its last line; the exit status is 1 if anything failed.
+#include "selfcheck.h"
+
 #include <bit>
 #include <cstdio>
 #include <cstring>
@@ -27,6 +30,7 @@ namespace pycnn {
 namespace {
 
 using reference::Plain;
+using namespace selfcheck;
 
 // Tolerances: root of the mean square of the error, relative to that of the output. A sum in
 // ascending order needs 0.9 of its tolerance on average over many outputs, so cases of long sums
@@ -51,10 +55,7 @@ double conv2d_tolerance(ops::Conv2dAlgorithm algorithm, const Shape& weight) {
 
 constexpr uint8_t kNanBytes = 0xFF, kOtherBytes = 0xA5;  // 0xA5A5A5A5 is about -2.9e-16
 constexpr double kOther = std::bit_cast<float>(0xA5A5A5A5u);
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-int passed = 0, failed = 0;
 struct Worst {
     double error = 0, of_tolerance = 0;
 };
@@ -65,28 +66,6 @@ void note_error(const std::string& op, double error, double tolerance) {
     if (!(error <= w.error)) w.error = error;
     if (tolerance > 0 && !(error / tolerance <= w.of_tolerance)) w.of_tolerance = error / tolerance;
 }
-
-void report(bool ok, const std::string& name, const std::string& problem) {
-    ++(ok ? passed : failed);
-    if (!ok) std::printf("FAILED %s: %s\n", name.c_str(), problem.c_str());
-}
-
-class Random {
-public:
-    // Uniform in [-1, 1), a float's value.
-    double next() {
-        state_ = state_ * 6364136223846793005u + 1442695040888963407u;
-        return static_cast<float>(static_cast<double>(static_cast<int64_t>(state_)) * 0x1p-63);
-    }
-    Plain plain(const Shape& shape, double scale = 1) {
-        Plain x(shape);
-        for (double& value : x.data) value = static_cast<float>(scale * next());
-        return x;
-    }
-
-private:
-    uint64_t state_ = 1998;
-};
 
 std::vector<float> as_floats(const Plain& x) { return {x.data.begin(), x.data.end()}; }
 
@@ -824,21 +803,6 @@ void check_softmax_pixels(Isa isa, Random& random) {
 
 // ---- Misuse -------------------------------------------------------------------------------------
 
-template <class ErrorType>
-void check_throws(const std::string& name, const std::string& text,
-                  const std::function<void()>& call) {
-    try {
-        call();
-    } catch (const ErrorType& error) {
-        report(std::string(error.what()).find(text) != std::string::npos, name,
-               str("the message is \"", error.what(), "\""));
-        return;
-    } catch (const std::exception& error) {
-        return report(false, name, str("another type of error: ", error.what()));
-    }
-    report(false, name, "no error");
-}
-
 void check_misuse(Isa isa) {
     auto blocked = [](const Shape& shape) { return Placed(shape, Layout::kNchw16c, 0, 0).ref(); };
     auto plain = [](const Shape& shape) { return Placed(shape, Layout::kNchw, 0, 0).ref(); };
@@ -919,7 +883,9 @@ void check_isa(Isa isa) {
 }  // namespace pycnn
 
 int main() {
+    using namespace pycnn::selfcheck;
     for (pycnn::Isa isa : pycnn::available_isas()) pycnn::check_isa(isa);
-    std::printf("%d passed, %d failed\n", pycnn::passed, pycnn::failed);
-    return pycnn::failed > 0;
+    check_image();
+    std::printf("%d passed, %d failed\n", passed, failed);
+    return failed > 0;
 }

@@ -1,6 +1,6 @@
 """The four regimes against the number of training images.
 
-    python examples/transfer/four_regimes.py [--per-class 10 30 ...]
+    python examples/cifar10/four_regimes.py [--per-class 10 30 ...]
 
 Inception v1 on CIFAR-10, mirrored images (but for "freeze", which keeps the frozen part's output
 in the store), at most 20 epochs of gradient descent, four of "full". Points go to a file as they
@@ -9,15 +9,10 @@ are measured; a further call goes on from there and draws the chart.
 
 from __future__ import annotations
 
-import numpy as np
-from cifar10 import (
-    accuracy,
-    arguments,
-    first_of_each_class,
-    inception,
-    load,
-    logits_from_store,
-)
+from pathlib import Path
+
+from images import STORE, accuracy, arguments, first_of_each_class, load_to_choose
+from networks import inception, logits_from_store
 from points import Points
 
 from pycnn.transfer import Schedule, fit
@@ -32,13 +27,14 @@ EPOCHS = {"full": 4}
 
 def main() -> None:
     parser = arguments(__doc__)
+    parser.add_argument("--store", type=Path, default=STORE)
     parser.add_argument("--per-class", type=int, nargs="+", default=[10, 30, 100, 300])
     parser.add_argument("--regimes", nargs="+", default=list(REGIMES), choices=list(REGIMES))
     parser.add_argument("--held-out", type=int, default=1_000)
     options = parser.parse_args()
-    everything, choosing, held_out = load(options.data)
+    everything, choosing, held_out = load_to_choose(options.data)
     choosing = first_of_each_class(choosing, 10)
-    held_out = held_out.subset(np.arange(options.held_out))
+    held_out = held_out.subset(range(options.held_out))
     model = inception(options.data)
     points = Points(options.out / "four_regimes.jsonl")
     for count in options.per_class:

@@ -1,6 +1,6 @@
 """A detector of cats and dogs from 50 photographs of each class: cat, dog, neither.
 
-    python examples/transfer/detector.py
+    python examples/cifar10/detector.py
 
 Features of Inception v1 with a softmax head, against a LeNet-like net trained from nothing on the
 same 150 images; five draws of the images.
@@ -11,10 +11,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from cifar10 import TAP, accuracy, arguments, first_of_each_class, inception, lenet_like, load
+from images import STORE, accuracy, arguments, first_of_each_class, load_to_choose
+from networks import inception, lenet_like, logits_from_store
 
 from pycnn import Model
-from pycnn.transfer import Schedule, extract, fit
+from pycnn.transfer import Schedule, fit
 from pycnn.transfer.history import measure
 from pycnn.vision import Augmentation, Dataset, Mirror, RandomCrop
 
@@ -36,10 +37,8 @@ def by_features(
     model: Model, learning: Dataset, choosing: Dataset, held_out: Dataset, store: Path
 ) -> float:
     done = fit(model, learning, "features", validation=choosing, store=store)
-    head = done.model.content()
-    weight, bias = (head.read(f"loss3/classifier.{role}") for role in ("weight", "bias"))
-    x = extract(model, TAP, held_out, store=store).matrix()
-    return measure(x @ weight.reshape(3, -1).T + bias, held_out.labels).accuracy
+    logits = logits_from_store(done.model, model, held_out, store)
+    return measure(logits, held_out.labels).accuracy
 
 
 def from_nothing(learning: Dataset, choosing: Dataset, held_out: Dataset, seed: int) -> float:
@@ -57,8 +56,10 @@ def from_nothing(learning: Dataset, choosing: Dataset, held_out: Dataset, seed: 
 
 
 def main() -> None:
-    options = arguments(__doc__).parse_args()
-    learning, choosing, held_out = load(options.data)
+    parser = arguments(__doc__)
+    parser.add_argument("--store", type=Path, default=STORE)
+    options = parser.parse_args()
+    learning, choosing, held_out = load_to_choose(options.data)
     learning = first_of_each_class(learning, 500)  # whose features the other examples have stored
     model = inception(options.data)
     right = {"features": [], "from nothing": []}

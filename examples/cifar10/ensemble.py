@@ -3,7 +3,7 @@
 They differ in architecture, input size and seed. What the ensemble gains, where its members
 disagree, and what it costs. The one that takes 24 x 24 of the 32 x 32 pixels can see ten crops.
 
-    python examples/training/ensemble.py --data ../shared/data/cifar10 --png ensemble.png
+    python examples/cifar10/ensemble.py --data ../shared/data
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ import time
 from pathlib import Path
 
 import numpy as np
-from cifar10 import arguments, load, network, preprocessing, train
+from networks import centre, stages
+from training import options, train
 
 import pycnn
 from pycnn.vision import Augmentation, Mirror, RandomCrop
 
 NETWORKS = (
-    network("plain", (16, 32, 64), convolutions=1),
-    network("large filters", (16, 32), convolutions=1, kernel=5),
-    network("wide", (24, 48, 96), convolutions=1),
-    network("deep", (12, 24, 48), convolutions=2),
-    network("24 x 24", (24, 48, 96), convolutions=1, side=24),
+    stages("plain", (16, 32, 64), convolutions=1),
+    stages("large filters", (16, 32), convolutions=1, kernel=5),
+    stages("wide", (24, 48, 96), convolutions=1),
+    stages("deep", (12, 24, 48), convolutions=2),
+    stages("24 x 24", (24, 48, 96), convolutions=1, side=24),
 )
 
 
 def main() -> None:
-    args = arguments(__doc__)
-    images, tested = load(args)
+    args, images, tested = options(__doc__)
     members = []
     for seed, model in enumerate(NETWORKS):
         print(model.name)
@@ -53,14 +53,14 @@ def main() -> None:
     print("right, by fifths of the images, from agreed on to disputed:")
     print("  " + "  ".join(f"{part:.1%}" for part in fifths))
     print(f"views of {members[-1].name!r}:")
-    pixels = preprocessing(32).batch([tested[i] for i in range(len(tested))])
+    pixels = centre(32).batch([tested[i] for i in range(len(tested))])
     for crops in (1, 2, 10):
         start = time.perf_counter()
         found = members[-1].run(pixels, crops=crops).argmax(1)
         ms = 1e3 * (time.perf_counter() - start) / len(tested)
         print(f"  {crops:2} crops: {(found == tested.labels).mean():.1%}, {ms:.2f} ms an image")
-    if args.png:
-        draw(right, float(together.mean()), fifths, [m.name for m in members], args.png)
+    names = [member.name for member in members]
+    draw(right, float(together.mean()), fifths, names, args.out / "ensemble.png")
 
 
 def draw(

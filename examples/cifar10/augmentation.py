@@ -1,13 +1,14 @@
 """A small network trained on CIFAR-10 with and without augmentation, on the same budget.
 
-python examples/training/augmentation.py --data ../shared/data/cifar10 --png augmentation.png
+python examples/cifar10/augmentation.py --data ../shared/data
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from cifar10 import arguments, load, network, train
+from networks import stages
+from training import options, train
 
 from pycnn.vision import Augmentation, Mirror, RandomCrop
 
@@ -18,19 +19,17 @@ CHAINS = {
 
 
 def main() -> None:
-    args = arguments(__doc__)
-    images, tested = load(args)
+    args, images, tested = options(__doc__)
     histories = {}
     for name, augmentation in CHAINS.items():
         print(name)
-        model = network("small", (32, 64, 128), convolutions=1)
+        model = stages("small", (32, 64, 128), convolutions=1)
         _, histories[name] = train(model, images, augmentation, args.epochs, tested=tested)
     print(f"\n{len(images)} training images, {len(tested)} held out, {args.epochs} epochs")
     for name, history in histories.items():
         _, own, other = history[-1]
         print(f"{name:32} {own:6.1%} of the training images, {other:6.1%} held out")
-    if args.png:
-        draw(histories, args.png)
+    draw(histories, args.out / "augmentation.png")
 
 
 def draw(histories: dict[str, list[tuple[int, float, float]]], path: Path) -> None:

@@ -1,6 +1,6 @@
 """Data against hand-engineering: how much each way of seeing gains from more images.
 
-    python examples/transfer/data_or_design.py [--per-class 10 50 ...]
+    python examples/cifar10/data_or_design.py [--per-class 10 50 ...]
 
 HOG features with a linear classifier (scikit-image, Dalal and Triggs 2005), a small CNN trained
 from nothing, and features of Inception v1 with a softmax head, on the same images of CIFAR-10; all
@@ -11,18 +11,12 @@ on from there and draws the chart.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from cifar10 import (
-    accuracy,
-    arguments,
-    first_of_each_class,
-    inception,
-    load,
-    logits_from_store,
-    small_cnn,
-)
+from images import STORE, accuracy, arguments, first_of_each_class, load_to_choose
+from networks import inception, logits_from_store, small_cnn
 from points import Points
 from skimage.feature import hog
 
@@ -85,11 +79,12 @@ def by_inception(
 
 def main() -> None:
     parser = arguments(__doc__)
+    parser.add_argument("--store", type=Path, default=STORE)
     sizes = [10, 50, 200, 500, 1000, 2000, 4300]
     parser.add_argument("--per-class", type=int, nargs="+", default=sizes)
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     options = parser.parse_args()
-    everything, choosing, held_out = load(options.data)
+    everything, choosing, held_out = load_to_choose(options.data)
     points = Points(options.out / "data_or_design.jsonl")
     for count in options.per_class:
         learning = first_of_each_class(everything, count)

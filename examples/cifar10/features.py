@@ -1,6 +1,6 @@
 """CIFAR-10 by the features of Inception v1: a softmax head on 500 images a class.
 
-    python examples/transfer/cifar10_features.py
+    python examples/cifar10/features.py
 
 The second run finds the features in the store.
 """
@@ -8,8 +8,10 @@ The second run finds the features in the store.
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
-from cifar10 import arguments, first_of_each_class, inception, load, logits_from_store
+from images import STORE, arguments, first_of_each_class, load_to_choose
+from networks import inception, logits_from_store
 
 from pycnn.transfer import fit
 from pycnn.transfer.history import measure
@@ -17,10 +19,11 @@ from pycnn.transfer.history import measure
 
 def main() -> None:
     parser = arguments(__doc__)
+    parser.add_argument("--store", type=Path, default=STORE)
     parser.add_argument("--per-class", type=int, default=500)
     parser.add_argument("--held-out", type=int, default=5_000)
     options = parser.parse_args()
-    learning, choosing, held_out = load(options.data)
+    learning, choosing, held_out = load_to_choose(options.data)
     held_out = held_out.subset(range(options.held_out))
     model = inception(options.data)
     start = time.perf_counter()
