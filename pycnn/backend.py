@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ from pycnn.passes.choose_algorithms import choose_algorithms
 
 # Images of a batch in host memory that go to a GPU at once: the next ones are copied meanwhile.
 HOST_CHUNK = 64
+# Such parts that are under way; each has page-locked memory and a place on the device.
+_PARTS_UNDER_WAY = 2
 
 # What decides packed values beside the parameters and the algorithm.
 _PACKED_ATTRS = ("eps", "bn.eps", "connections", "shape")
@@ -38,6 +41,15 @@ Source = Callable[[Node], Parameters]
 PlanFor = Callable[[tuple[Shape, ...], tuple[str, ...]], Plan]  # by shapes and dtypes of the inputs
 
 
+class Wanted(NamedTuple):
+    """An optimised graph, shapes and dtypes of its inputs by name, and its parameters."""
+
+    graph: Graph
+    inputs: Mapping[str, Shape]
+    dtypes: Mapping[str, str]
+    source: Source
+
+
 class Backend(ABC):
     """One device of a model."""
 
@@ -45,14 +57,8 @@ class Backend(ABC):
         self._packed: dict[object, Any] = {}
 
     @abstractmethod
-    def compile(
-        self,
-        graph: Graph,
-        inputs: Mapping[str, Shape],
-        dtypes: Mapping[str, str],
-        source: Source,
-    ) -> Plan:
-        """Compile an optimised graph for one shape of its inputs."""
+    def compile(self, wanted: Wanted) -> Plan:
+        """Compile for one shape of the inputs."""
 
     @abstractmethod
     def run(self, plan_for: PlanFor, arrays: Sequence[Array], poison: int | None) -> dict[str, Any]:
@@ -102,24 +108,18 @@ class Cpu(Backend):
         """How many threads a run may use."""
         return self._threads or _core.default_num_threads()
 
-    def compile(
-        self,
-        graph: Graph,
-        inputs: Mapping[str, Shape],
-        dtypes: Mapping[str, str],
-        source: Source,
-    ) -> cpu.Plan:
+    def compile(self, wanted: Wanted) -> cpu.Plan:
         """Compile for the instruction set."""
 
         def packed(node: Node) -> Any:
             spec = OPS[node.op]
             key = _packing_key(node, spec.packing(node.attrs))
             if spec.pack is not None and key not in self._packed:
-                arrays, mapped = source(node)
+                arrays, mapped = wanted.source(node)
                 self._packed[key] = spec.pack({**node.attrs, "mapped": mapped}, arrays)
             return self._packed[key]
 
-        return cpu.compile_graph(graph, inputs, packed, self.isa, self._tuning)
+        return cpu.compile_graph(wanted.graph, wanted.inputs, packed, self.isa, self._tuning)
 
     def run(self, plan_for: PlanFor, arrays: Sequence[Array], poison: int | None) -> dict[str, Any]:
         """Run with all threads."""
@@ -162,36 +162,39 @@ class Cuda(Backend):
         super().__init__()
         self._target = target
 
-    def compile(
-        self,
-        graph: Graph,
-        inputs: Mapping[str, Shape],
-        dtypes: Mapping[str, str],
-        source: Source,
-    ) -> gpu.Plan:
+    def compile(self, wanted: Wanted) -> gpu.Plan:
         """Compile for the device and precision."""
 
         def packed(node: Node, choice: Choice) -> Any:
             pack = DEVICE_OPS[node.op].pack
             key = _device_packing_key(node, choice)
             if pack is not None and key not in self._packed:
-                arrays = source(node).arrays
+                arrays = wanted.source(node).arrays
                 self._packed[key] = pack(self._target, node.attrs, arrays, choice)
             return self._packed[key]
 
-        layout = gpu.lay_out(graph, inputs, self._target, dtypes)
+        layout = gpu.lay_out(wanted.graph, wanted.inputs, self._target, wanted.dtypes)
         return gpu.build(layout, packed, self._target)
 
     def run(self, plan_for: PlanFor, arrays: Sequence[Array], poison: int | None) -> dict[str, Any]:
         """Run; large batches in parts, so that one is copied while another is computed."""
         images = {len(array) for array in arrays}
         chunk = HOST_CHUNK if len(images) == 1 else max(images)
-        runs = []
+        under_way: deque[tuple[Plan, Any]] = deque()
+        parts: list[dict[str, Any]] = []
+
+        def collect() -> None:
+            plan, ticket = under_way.popleft()
+            parts.append(plan.collect(ticket))
+
         for start in range(0, max(images), chunk):
+            if len(under_way) == _PARTS_UNDER_WAY:
+                collect()
             part = [array[start : start + chunk] for array in arrays]
             plan = plan_for(*_signature(part))
-            runs.append((plan, plan.submit(part, poison)))
-        parts: list[dict[str, Any]] = [plan.collect(ticket) for plan, ticket in runs]
+            under_way.append((plan, plan.submit(part, poison)))
+        while under_way:
+            collect()
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -203,7 +206,7 @@ class Cuda(Backend):
     def run_there(self, plan_for: PlanFor, values: Sequence[Any]) -> dict[str, Any]:
         """Queue a run on the stream of the first array's library."""
         stream = stream_of(values[0])
-        borrowed = [Borrowed(value, self._target) for value in values]
+        borrowed = [Borrowed(value, stream, self._target) for value in values]
         for array in borrowed:
             if len(array.shape) != 4:
                 raise ShapeError(f"expected a batch (N, C, H, W), got {array.shape}")
@@ -287,4 +290,4 @@ def _device_packing_key(node: Node, choice: Choice) -> tuple[object, ...]:
     return _packing_key(node, packing)
 
 
-__all__ = ["HOST_CHUNK", "Backend", "Cpu", "Cuda", "Parameters", "backend_for"]
+__all__ = ["HOST_CHUNK", "Backend", "Cpu", "Cuda", "Parameters", "Wanted", "backend_for"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pycnn.averaging import AT_ONCE, average, log_of
-from pycnn.backend import Parameters, Plan, backend_for
+from pycnn.backend import Parameters, Plan, Wanted, backend_for
 from pycnn.batch import check_batch
 from pycnn.errors import ImageError, InputWarning, ShapeError, UnsupportedError
 from pycnn.formats import Content, write
@@ -581,7 +581,7 @@ class Model:
             optional = {**self._weights.shapes, **optional}
         check(graph, self._weights, optional=optional)
         try:
-            return self._backend.compile(optimize(graph), inputs, dtypes, self._parameters)
+            return self._backend.compile(Wanted(optimize(graph), inputs, dtypes, self._parameters))
         except ShapeError as error:
             nominal = {name: (1, *size) for name, size in self.graph.inputs.items()}
             if all(shape[2:] == nominal[name][2:] for name, shape in inputs.items()):

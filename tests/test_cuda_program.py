@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import gc
+import itertools
 import multiprocessing
 import pickle
 from typing import Any
@@ -27,6 +28,7 @@ from device_cases import (
 
 import pycnn
 from pycnn import DeviceError, ShapeError, backend
+from pycnn.cuda.compile import Plan
 from pycnn.cuda.device import DTYPES
 from pycnn.cuda.opset import DEVICE_OPS
 from pycnn.opset import OPS
@@ -111,10 +113,21 @@ def test_all_but_the_ends_is_one_graph() -> None:
 
 def test_large_batches_go_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "HOST_CHUNK", 2)
+    changes = []
+    for name, change in (("submit", 1), ("collect", -1)):
+        method = getattr(Plan, name)
+
+        def counted(*args: Any, method: Any = method, change: int = change) -> Any:
+            changes.append(change)
+            return method(*args)
+
+        monkeypatch.setattr(Plan, name, counted)
     graph = small_resnet()
-    x = batch_for(graph, 5)
+    x = batch_for(graph, 7)
     got = on_device(graph).run(x)
-    np.testing.assert_array_equal(got[4:], on_device(graph).run(x[4:]))
+    assert max(itertools.accumulate(changes)) == 2  # one is copied while another is computed
+    assert changes.count(1) == 4
+    np.testing.assert_array_equal(got[6:], on_device(graph).run(x[6:]))
     assert_near(got, model_of(graph).run(x), tolerances.DEVICE_LOGITS["float32"])
 
 
@@ -220,9 +233,33 @@ def test_device_arrays_by_the_cuda_array_interface() -> None:
     got: Any = model.run(Foreign(x))
     np.testing.assert_array_equal(got.numpy(), model.run(x))
     assert got.__cuda_array_interface__["shape"] == (2, 10)
-    kept = got.numpy()
-    model.run(Foreign(2 * x))
+    kept, other = got.numpy(), 2 * x
+    model.run(Foreign(other)).numpy()
     np.testing.assert_array_equal(got.numpy(), kept)  # results are the caller's own
+
+
+def test_runs_on_different_streams_come_one_after_the_other() -> None:
+    """They share an arena, and one begins before another has ended unless it is made to wait."""
+    graph = small_resnet()
+    model = on_device(graph)
+    batches = [batch_for(graph, 2, seed) for seed in range(6)]
+    expected = [model.run(x) for x in batches]
+    results: list[Any] = [
+        model.run(Foreign(x, stream=stream)) for stream, x in enumerate(batches, start=1)
+    ]
+    for got, wanted in zip(reversed(results), reversed(expected), strict=True):
+        np.testing.assert_array_equal(got.numpy(), wanted)
+
+
+def test_a_model_goes_while_its_runs_are_under_way() -> None:
+    graph = small_resnet()
+    x = batch_for(graph, 1)
+    model = on_device(graph)
+    expected = model.run(x)
+    got: Any = model.run(Foreign(x))
+    del model
+    gc.collect()
+    np.testing.assert_array_equal(got.numpy(), expected)
 
 
 def test_device_arrays_by_dlpack() -> None:

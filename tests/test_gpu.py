@@ -6,6 +6,7 @@ test_cuda_program.py.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -47,9 +48,9 @@ def test_op(case: str, dtype: str, poison: int) -> None:
     assert tolerances.rms_error(got, expected) <= tolerances.DEVICE_OP[dtype]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", NETWORKS)
-def test_network(name: str, dtype: str) -> None:
+@functools.lru_cache(maxsize=1)  # the dtypes of a network come one after the other
+def weights_and_reference(name: str) -> tuple[Any, Any, Any]:
+    """A network's weights, a batch, and what the CPU makes of it."""
     torch = pytest.importorskip("torch")
     from alive import randomise
     from torch_networks import build, weights
@@ -57,7 +58,13 @@ def test_network(name: str, dtype: str) -> None:
     net = randomise(build(name), seed=42)
     given = weights(net)
     x = torch.randn(2, *net.input_shape, generator=torch.Generator().manual_seed(7)).numpy()
-    expected = pycnn.load(name, weights=given).run(x)
+    return given, x, pycnn.load(name, weights=given).run(x)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_network(name: str, dtype: str) -> None:
+    given, x, expected = weights_and_reference(name)
     assert_logits(
         pycnn.load(name, weights=given, device="cuda", dtype=dtype).run(x), expected, dtype
     )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.gpu import harness, report
+from benchmarks.gpu.clock import Rehearsal
 from benchmarks.gpu.harness import Cell
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,6 +74,24 @@ def test_the_ratio_is_to_the_best_of_the_others() -> None:
     assert entry["best_other"] == "b"
     assert entry["ms_ratio"] == pytest.approx((2 / 4 + 3 / 4) / 2)
     assert "0.62 of b's time" in report.line(entry)
+
+
+def test_an_engine_that_fails_is_told_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(job: Any) -> Any:
+        raise RuntimeError("no compiler here")
+
+    monkeypatch.setitem(harness.ENGINES, "torch_compile", fails)
+    turns = harness.Turns(1, 0.0, 1)
+    found = harness.measure(
+        Cell("lenet5", 1, "float32"), ["pycnn", "torch_compile", "torch_graph"], turns, Rehearsal()
+    )
+    entry = {**entry_of({}), **found}
+    assert entry["engines"]["torch_compile"]["failed"] == "RuntimeError: no compiler here"
+    assert entry["best_other"] == "torch_graph"
+    assert report.wrong(entry) == []
+    assert "RuntimeError: no compiler here" in report.line(entry)
+    del entry["engines"]["pycnn"]["ms"][:]
+    assert report.wrong(entry) == ["pycnn"]
 
 
 def test_a_wrong_result_is_not_timed_and_is_told() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -24,6 +25,10 @@ class Clock(ABC):
     @abstractmethod
     def synchronize(self) -> None:
         """Wait for all that is queued."""
+
+    def release(self) -> None:
+        """Give back memory that nobody uses any more."""
+        gc.collect()
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -61,6 +66,11 @@ class Gpu(Clock):
     def synchronize(self) -> None:
         """Wait for the device."""
         torch.cuda.synchronize()
+
+    def release(self) -> None:
+        """Also what torch's allocator keeps, which pycnn could not have."""
+        super().release()
+        torch.cuda.empty_cache()
 
     def describe(self) -> dict[str, Any]:
         """As torch and the driver tell."""

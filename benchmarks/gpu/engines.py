@@ -84,6 +84,7 @@ def _torch_graph(job: Job) -> Run:
 
 def _torch_compile(job: Job) -> Run:
     _set_flags(job)
+    torch.compiler.reset()  # it gives up compiling a module after some instances of it
     network = torch.compile(_Mixed(job), mode="max-autotune")
     return lambda: network(job.x)
 

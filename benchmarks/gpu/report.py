@@ -39,8 +39,12 @@ def _key(entry: Entry) -> tuple[Any, ...]:
 
 
 def wrong(entry: Entry) -> list[str]:
-    """Engines that computed another network, and were not timed."""
-    return [name for name, engine in entry["engines"].items() if not engine["ms"]]
+    """Engines that computed another network and were not timed; pycnn also where it failed."""
+    return [
+        name
+        for name, engine in entry["engines"].items()
+        if not engine["ms"] and (name == "pycnn" or "failed" not in engine)
+    ]
 
 
 def line(entry: Entry) -> str:
@@ -48,7 +52,8 @@ def line(entry: Entry) -> str:
     text = [f"{entry['network']}, batch {entry['batch']}, {entry['dtype']}"]
     for name, engine in entry["engines"].items():
         if not engine["ms"]:
-            text.append(f"  {name:<20} WRONG: {engine['error']:.3g} of the largest logit")
+            why = engine.get("failed") or f"WRONG: {engine['error']:.3g} of the largest logit"
+            text.append(f"  {name:<20} {why}")
             continue
         ms = statistics.median(engine["ms"])
         text.append(

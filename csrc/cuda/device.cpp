@@ -167,6 +167,9 @@ double Event::seconds_since(const Event& earlier) const {
 }
 
 Graph::Graph(StreamHandle stream, const std::function<void(StreamHandle)>& enqueue) {
+    // A kernel's code is loaded by its first launch, which drivers before CUDA 12.3 refuse in a
+    // stream that is captured.
+    enqueue(stream);
     // Other threads may go on using CUDA meanwhile.
     CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
     cudaGraph_t graph = nullptr;
@@ -182,7 +185,9 @@ Graph::Graph(StreamHandle stream, const std::function<void(StreamHandle)>& enque
     const cudaError_t error = cudaGraphInstantiate(&handle_, graph, 0);
     cudaGraphDestroy(graph);
     CUDA_CHECK(error);
-    CUDA_CHECK(cudaGraphUpload(handle_, stream));
+    const cudaError_t uploaded = cudaGraphUpload(handle_, stream);
+    if (uploaded != cudaSuccess) cudaGraphExecDestroy(handle_);
+    CUDA_CHECK(uploaded);
 }
 
 Graph::Graph(Graph&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
@@ -205,5 +210,10 @@ void fill(void* data, uint8_t byte, int64_t bytes, StreamHandle stream) {
 }
 
 void synchronize(StreamHandle stream) { CUDA_CHECK(cudaStreamSynchronize(stream)); }
+
+void trim_results(int device) {
+    const DeviceGuard guard(device);
+    CUDA_CHECK(cudaMemPoolTrimTo(result_pool(device), 0));
+}
 
 }  // namespace pycnn::cuda

@@ -1,6 +1,6 @@
 // GPUs, their memory, streams, events and graphs: all that the device's program needs of a runtime.
-// device.cpp has it of the CUDA runtime. tests/emulator has it of the host, where a launch computes
-// at once: so whole networks run, through this same program, on machines without a GPU.
+// device.cpp has it of the CUDA runtime. tests/cuda_host has it of the host, where a launch
+// computes at once: so whole networks run, through this same program, on machines without a GPU.
 #pragma once
 
 #include <cstddef>
@@ -130,7 +130,8 @@ private:
 // Work that was queued once and is launched as a whole.
 class Graph {
 public:
-    // `enqueue` queues the work on the stream that it is given, and on streams that wait for it.
+    // `enqueue` queues the work on the stream that it is given, and on streams that wait for it. It
+    // may be called, and the work run, more than once.
     Graph(StreamHandle stream, const std::function<void(StreamHandle)>& enqueue);
     Graph(Graph&&) noexcept;
     Graph& operator=(Graph&&) = delete;
@@ -147,5 +148,8 @@ enum class Copy { kToDevice, kToHost, kOnDevice };
 void copy(void* to, const void* from, int64_t bytes, Copy kind, StreamHandle stream);
 void fill(void* data, uint8_t byte, int64_t bytes, StreamHandle stream);
 void synchronize(StreamHandle stream);
+
+// Gives back what ordered buffers of this device have left for later ones.
+void trim_results(int device);
 
 }  // namespace pycnn::cuda

@@ -155,8 +155,8 @@ void launch_conv2d(const ConvArgs& args, const Stream& stream);
 // --- tensor maps ---
 //
 // What cuTensorMapEncodeTiled or cuTensorMapEncodeIm2col is given, in its own order (innermost
-// first). `encode_tensor_map` is the device layer's (csrc/cuda/device.h), since it needs the
-// driver's entry point; `map` is a CUtensorMap.
+// first). `encode_tensor_map` is csrc/cuda/tensor_map.cpp's, since it needs the driver's entry
+// point; `map` is a CUtensorMap.
 struct TensorMapSpec {
     DType dtype =
         DType::kFloat16;  // kTf32 is CU_TENSOR_MAP_DATA_TYPE_TFLOAT32: rounds when loading

@@ -32,8 +32,7 @@ struct Program::Machine {
     OwnStream stream, copies;
     std::vector<OwnStream> sides;  // for the steps of a stage beside its first
     std::vector<Event> joins;
-    Event fork, done;
-    StreamHandle last = nullptr;  // where `done` was recorded
+    Event fork, done;  // `done`: of the last run, on whatever stream
     std::optional<Graph> graph;
 };
 
@@ -51,7 +50,13 @@ Program::Program(int device, bool overlap, int64_t arena_bytes, std::vector<int6
     buffer_bytes_.insert(buffer_bytes_.end(), outputs.begin(), outputs.end());
 }
 
-Program::~Program() = default;
+Program::~Program() {
+    try {
+        if (machine_) release();
+    } catch (const DeviceError&) {
+        // A child of a fork, or the end of the process: the driver frees it.
+    }
+}
 
 void Program::add(std::string name, Task task, int stage, int64_t workspace_offset) {
     PYCNN_CHECK(stages_.empty() || stages_.back().number <= stage, Error, "program: step '", name,
@@ -100,9 +105,9 @@ std::vector<std::string> Program::captured() const {
 }
 
 // The arena and all that goes with it; made at the first run, and again after `trim`.
-Program::Machine& Program::machine() {
-    if (machine_) return *machine_;
-    auto made = std::make_unique<Machine>();
+std::shared_ptr<Program::Machine> Program::machine() {
+    if (machine_) return machine_;
+    auto made = std::make_shared<Machine>();
     made->arena = DeviceBuffer(buffer_bytes_[0], "the arena of a plan");
     size_t widest = 1;
     for (const Stage& stage : stages_) widest = std::max(widest, stage.end - stage.begin);
@@ -110,7 +115,6 @@ Program::Machine& Program::machine() {
         made->sides.emplace_back();
         made->joins.emplace_back();
     }
-    made->last = made->stream.handle();
     machine_ = std::move(made);
     try {
         const auto [begin, end] = captured_stages();
@@ -120,12 +124,13 @@ Program::Machine& Program::machine() {
                                     [this, begin, end, arena](StreamHandle stream) {
                                         queue_stages(begin, end, &arena, stream);
                                     });
+            machine_->done.record(machine_->stream.handle());  // making a graph may run it
         }
     } catch (...) {
         machine_.reset();
         throw;
     }
-    return *machine_;
+    return machine_;
 }
 
 void Program::launch(size_t step, std::byte* const* buffers, const Stream& stream) const {
@@ -160,8 +165,10 @@ void Program::queue(std::span<const std::byte* const> inputs, std::span<std::byt
         inputs.size() == num_inputs_ && inputs.size() + outputs.size() == buffer_bytes_.size() - 1,
         Error, "program: got ", inputs.size(), " inputs and ", outputs.size(),
         " outputs, expected ", num_inputs_, " and ", buffer_bytes_.size() - 1 - num_inputs_);
-    Machine& m = machine();
-    if (m.last != stream) m.done.make_wait(stream);  // the arena is still in use there
+    Machine& m = *machine();
+    // Until then the arena is in use. Streams are not told apart: handles come again, and one of
+    // CUDA's stands for a stream of each thread.
+    m.done.make_wait(stream);
     std::vector<std::byte*> buffers{m.arena.data()};
     // Steps only read their inputs; one pointer type keeps their arguments simple.
     for (const std::byte* input : inputs) buffers.push_back(const_cast<std::byte*>(input));
@@ -177,7 +184,6 @@ void Program::queue(std::span<const std::byte* const> inputs, std::span<std::byt
     if (m.graph) m.graph->launch(stream);
     queue_stages(end, stages_.size(), buffers.data(), stream);
     m.done.record(stream);
-    m.last = stream;
 }
 
 void Program::enqueue(std::span<const std::byte* const> inputs, std::span<std::byte* const> outputs,
@@ -200,10 +206,10 @@ std::vector<std::byte*> Program::staged(const Staging& staging, bool outputs) co
 
 std::shared_ptr<Program::Staging> Program::stage_inputs(std::span<const std::byte* const> inputs) {
     std::shared_ptr<Staging> staging;
-    StreamHandle copies = nullptr;
+    std::shared_ptr<Machine> used;  // a trim meanwhile must not take the stream away
     {
         const std::lock_guard lock(mutex_);
-        copies = machine().copies.handle();
+        used = machine();
         if (!idle_.empty()) {
             staging = std::move(idle_.back());
             idle_.pop_back();
@@ -216,6 +222,7 @@ std::shared_ptr<Program::Staging> Program::stage_inputs(std::span<const std::byt
         staging->host = PinnedBuffer(bytes, "the copies of inputs and outputs");
         staging->device = DeviceBuffer(bytes, "inputs and outputs");
     }
+    const StreamHandle copies = used->copies.handle();
     const std::vector<std::byte*> targets = staged(*staging, false);
     for (size_t i = 0; i < inputs.size(); ++i) {
         const int64_t bytes = buffer_bytes_[1 + i];
@@ -240,7 +247,7 @@ Program::Ticket Program::submit(std::span<const std::byte* const> inputs,
     const std::vector<const std::byte*> const_in(in.begin(), in.end());
 
     const std::lock_guard lock(mutex_);
-    const StreamHandle stream = machine().stream.handle();
+    const StreamHandle stream = machine()->stream.handle();
     staging->ready.make_wait(stream);
     queue(const_in, out, stream, poison);
     for (size_t i = 0; i < out.size(); ++i) {
@@ -271,9 +278,9 @@ std::vector<double> Program::profile(std::span<const std::byte* const> inputs) {
     const DeviceGuard guard(device_);
     const std::shared_ptr<Staging> staging = stage_inputs(inputs);
     const std::lock_guard lock(mutex_);
-    Machine& m = machine();
+    Machine& m = *machine();
     const StreamHandle stream = m.stream.handle();
-    if (m.last != stream) m.done.make_wait(stream);
+    m.done.make_wait(stream);
     staging->ready.make_wait(stream);
     std::vector<std::byte*> buffers{m.arena.data()};
     for (const bool outputs : {false, true}) {
@@ -287,7 +294,6 @@ std::vector<double> Program::profile(std::span<const std::byte* const> inputs) {
         boundaries[i + 1].record(stream);
     }
     m.done.record(stream);
-    m.last = stream;
     m.done.synchronize();
     std::vector<double> seconds;
     for (size_t i = 0; i < steps_.size(); ++i) {
@@ -296,12 +302,17 @@ std::vector<double> Program::profile(std::span<const std::byte* const> inputs) {
     return seconds;
 }
 
-void Program::trim() {
+void Program::release() {
     const DeviceGuard guard(device_);
     const std::lock_guard lock(mutex_);
     if (machine_) machine_->done.synchronize();
     machine_.reset();
     idle_.clear();
+}
+
+void Program::trim() {
+    release();
+    trim_results(device_);
 }
 
 }  // namespace pycnn::cuda

@@ -50,7 +50,9 @@ public:
     // Runs once on what `inputs` holds, step after step, and returns the seconds of each.
     std::vector<double> profile(std::span<const std::byte* const> inputs);
 
-    void trim();  // frees the arena, the graph and the copies' buffers; waits for what runs
+    // Waits for what runs, then frees the arena, the graph, the copies' buffers, and what results
+    // that are gone have left.
+    void trim();
 
     int device() const { return device_; }
     const std::vector<int64_t>& buffer_bytes() const { return buffer_bytes_; }
@@ -72,7 +74,8 @@ private:
     // The stages [first, second) are captured.
     std::pair<size_t, size_t> captured_stages() const;
 
-    Machine& machine();
+    std::shared_ptr<Machine> machine();
+    void release();
     void queue(std::span<const std::byte* const> inputs, std::span<std::byte* const> outputs,
                StreamHandle stream, std::optional<uint8_t> poison);
     void queue_stages(size_t begin, size_t end, std::byte* const* buffers, StreamHandle stream);
@@ -89,7 +92,7 @@ private:
     std::vector<Stage> stages_;
 
     std::mutex mutex_;  // of what follows; held while work is queued, never while it runs
-    std::unique_ptr<Machine> machine_;
+    std::shared_ptr<Machine> machine_;
     std::vector<std::shared_ptr<Staging>> idle_;
 };
 

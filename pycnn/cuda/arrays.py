@@ -104,16 +104,18 @@ def stream_of(value: Any) -> int:
 class Borrowed:
     """A caller's array while its address is used.
 
+    Its library is told on which stream, so that what it has queued elsewhere is waited for.
+
     Attributes
     ----------
     address, shape, dtype, device
         Where it lies and what is there.
     """
 
-    def __init__(self, value: Any, target: Target) -> None:
+    def __init__(self, value: Any, stream: int, target: Target) -> None:
         if hasattr(value, "__dlpack__"):
             try:
-                capsule = value.__dlpack__(stream=-1)  # used on the very stream that it is made on
+                capsule = value.__dlpack__(stream=stream or _LEGACY_STREAM)
             except (BufferError, RuntimeError, TypeError) as error:
                 raise ShapeError(f"{type(value).__name__}: {error}") from None
             self._tensor = target.cuda.DeviceTensor.from_capsule(capsule)

@@ -32,6 +32,7 @@ struct Thread {
     State state = State::kReady;
     std::string waits_for;
     int barrier_id = 0;
+    bool waited_for_previous = false;
     std::vector<Copy> open_copies;
     std::deque<std::vector<Copy>> copy_groups;
     Fiber fiber;
@@ -79,6 +80,7 @@ void thread_main() {
     if (!current->copy_groups.empty() || !current->open_copies.empty()) {
         fail("ended with asynchronous copies that nobody waited for");
     }
+    require_waited_for_previous("ended");
     current->state = State::kDone;
     block->progressed = true;
     leave();
@@ -178,6 +180,13 @@ void collective(const char* name, int size, void* argument, Collective operation
     }
 }
 
+void wait_for_previous() { current->waited_for_previous = true; }
+void require_waited_for_previous(const char* what) {
+    if (!current->waited_for_previous) {
+        fail(std::string(what) + " without having waited for the kernel before");
+    }
+}
+
 void poll(const char* what) { wait(State::kPolling, what); }
 void progress() { block->progressed = true; }
 
@@ -230,6 +239,7 @@ void run(const LaunchShape& shape, const std::function<void()>& kernel) {
                     Thread& t = b.threads[i];
                     t.place = {dim3(i), dim3(x, y, z), shape.block, shape.grid};
                     t.state = State::kReady;
+                    t.waited_for_previous = false;
                     t.fiber.start(stacks[i].get(), kStackBytes, thread_main);
                 }
                 run_block();

@@ -4,11 +4,11 @@
 // for kernels/launch.h and for kernels/ptx.h.
 //
 // What it finds, beside wrong results: a barrier or a warp operation that not all threads reach;
-// lanes that are not at the same operation; threads that wait for ever; and, built with
-// AddressSanitizer, reads and writes outside shared or device memory. The threads run in ascending
-// or in descending order between barriers; the tests do both, so that a missing barrier gives a
-// wrong result in one of the two. An asynchronous copy happens as late as it may, when it is waited
-// for. Shared memory is poisoned before each block.
+// lanes that are not at the same operation; threads that wait for ever, or not for the kernel
+// before; and, built with AddressSanitizer, reads and writes outside shared or device memory. The
+// threads run in ascending or in descending order between barriers; the tests do both, so that a
+// missing barrier gives a wrong result in one of the two. An asynchronous copy happens as late as
+// it may, when it is waited for. Shared memory is poisoned before each block.
 #pragma once
 
 #include <cstddef>
@@ -67,6 +67,11 @@ void collective(const char* name, int size, void* argument, Collective operation
 void poll(const char* what);
 // Something changed that others may poll for.
 void progress();
+
+// Every thread must wait for the kernel before this one in the stream: before it copies anything,
+// and even where it does nothing else (ptx.h says why).
+void wait_for_previous();
+void require_waited_for_previous(const char* what);
 
 // Asynchronous copies of this thread: queued, grouped by commit, done when waited for.
 void queue_copy(void* to, const void* from, int bytes, int from_bytes);

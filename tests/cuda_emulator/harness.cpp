@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "cuda/kernels/launch.h"
 #include "emulator.h"
 
 namespace pycnn::cuda::test {
@@ -34,6 +35,12 @@ void write(char* at, float value, DType dtype) {
 }
 
 }  // namespace
+}  // namespace pycnn::cuda::test
+
+// The tests look at a launch's results at once.
+void pycnn::cuda::queue_work(CUstream_st*, std::function<void()> work) { work(); }
+
+namespace pycnn::cuda::test {
 
 const char* name(DType dtype) {
     switch (dtype) {

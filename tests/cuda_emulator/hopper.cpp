@@ -88,6 +88,7 @@ const TensorMapSpec& spec_of(const TensorMap* map) {
 
 void copy_im2col(void* shared, const TensorMap* map, MemoryBarrier* barrier, int c, int w, int h,
                  int n, int offset_w, int offset_h) {
+    emulator::require_waited_for_previous("copies");
     const TensorMapSpec& spec = spec_of(map);
     const size_t row_bytes = spec.channels_per_pixel * storage_bytes(spec.dtype);
     const int64_t end_w = spec.sizes[1] + spec.upper_corner[0];
@@ -115,6 +116,7 @@ void copy_im2col(void* shared, const TensorMap* map, MemoryBarrier* barrier, int
 }
 
 void copy_box(void* shared, const TensorMap* map, MemoryBarrier* barrier, int i, int j, int k) {
+    emulator::require_waited_for_previous("copies");
     const TensorMapSpec& spec = spec_of(map);
     const size_t row_bytes = spec.box[0] * storage_bytes(spec.dtype);
     size_t offset = 0;

@@ -69,9 +69,11 @@ public:
         params_.relu = epilogue;
         x_ = random.plain(c.x);
         weight_ = random.plain(c.weight);
-        const ConvPacking direct{dtype};
-        const EffectiveConv conv = effective_conv(problem(), direct);
-        out_ = {c.x.n, c.weight.n, conv.p, conv.q};
+        const auto size = [&](int axis, int64_t in, int64_t filter) {
+            const int64_t padded = in + c.padding[2 * axis] + c.padding[2 * axis + 1];
+            return (padded - c.dilation[axis] * (filter - 1) - 1) / c.stride[axis] + 1;
+        };
+        out_ = {c.x.n, c.weight.n, size(0, c.x.h, c.weight.h), size(1, c.x.w, c.weight.w)};
         bias_ = random.plain({1, c.weight.n, 1, 1});
         residual_ = rounded(random.plain(out_), dtype);
         scale_.resize(static_cast<size_t>(c.weight.n));
@@ -237,6 +239,15 @@ void test_select() {
     check(plan.algorithm == ConvAlgorithm::kGemmMma, "wgmma would multiply zeros for the stem");
     check(conv2d_workspace_bytes(plan) >= 8 * 16 * 112 * 112 * 2, "the folded input has no room");
 
+    ConvProblem pointwise = layer(DType::kFloat16, 8, 64, 56, 256, 1);
+    const auto geometry = [&] {
+        return effective_conv(pointwise, conv2d_select(pointwise, kHopper).packing);
+    };
+    check(geometry().x == Shape{1, 64, 1, 8 * 56 * 56} && geometry().q == 8 * 56 * 56,
+          "1x1 is a plain product");
+    pointwise.params.padding = {0, 0, 0, 1};
+    check(geometry().x == pointwise.x && geometry().q == 57, "1x1 with padding is none");
+
     // The last layers of ResNet-50 at batch 1 have fewer tiles than the machine has processors.
     check(conv2d_select(layer(DType::kFloat16, 1, 512, 7, 512, 3), kHopper).split_k > 1,
           "a small layer is split");
@@ -268,9 +279,14 @@ void test_select() {
                    [&] { conv2d_select(half, kAmpere, ConvAlgorithm::kGemmWgmma); });
     expect_failure("conv2d_select", "gemm_simt cannot do this",
                    [&] { conv2d_select(half, kHopper, ConvAlgorithm::kGemmSimt); });
-    expect_failure("conv2d_select", "use a smaller batch", [&] {
-        conv2d_select(layer(DType::kFloat16, 1 << 20, 64, 224, 64, 3), kHopper);
-    });
+    for (const Shape& x :
+         {Shape{1 << 20, 64, 224, 224}, Shape{1, 64, 1, (int64_t{1} << 31) - 128}}) {
+        ConvProblem large = half;
+        large.x = x;
+        large.weight.c = 64;
+        expect_failure("conv2d_select", "use a smaller batch",
+                       [&] { conv2d_select(large, kHopper); });
+    }
 }
 
 // A persistent block that computes many tiles: fewer blocks than work.

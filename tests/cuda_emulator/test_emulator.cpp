@@ -11,6 +11,7 @@ constexpr int kThreads = 64;
 
 // Reverses an array through shared memory.
 void reverse_kernel(int* data, bool with_barrier) {
+    wait_for_previous_kernel();
     auto* shared = static_cast<int*>(dynamic_shared());
     const int i = static_cast<int>(threadIdx.x);
     shared[i] = data[i];
@@ -30,12 +31,15 @@ bool reverses(bool with_barrier) {
 }
 
 void barrier_in_half_kernel() {
+    wait_for_previous_kernel();
     if (threadIdx.x < kThreads / 2) __syncthreads();
 }
 void shuffle_in_half_kernel() {
+    wait_for_previous_kernel();
     if (threadIdx.x % 2 == 0) __shfl_xor_sync(~0u, 1.0f, 1);
 }
 void two_operations_kernel() {
+    wait_for_previous_kernel();
     if (threadIdx.x % 2 == 0) {
         __shfl_xor_sync(~0u, 1.0f, 2);
     } else {
@@ -43,11 +47,13 @@ void two_operations_kernel() {
     }
 }
 void misaligned_copy_kernel(const float* from) {
+    wait_for_previous_kernel();
     copy_async(static_cast<float*>(dynamic_shared()) + 1, from, true);
     commit_copies();
     wait_for_copies<0>();
 }
 void copy_kernel(const float* from, float* to, bool waits) {
+    wait_for_previous_kernel();
     auto* shared = static_cast<float*>(dynamic_shared());
     shared[0] = 7;
     copy_async(shared, from, true);
@@ -57,12 +63,21 @@ void copy_kernel(const float* from, float* to, bool waits) {
     wait_for_copies<0>();
 }
 void forgotten_copy_kernel(const float* from) {
+    wait_for_previous_kernel();
     copy_async(dynamic_shared(), from, true);
     commit_copies();
 }
-void shared_poison_kernel(uint32_t* to) { *to = *static_cast<uint32_t*>(dynamic_shared()); }
+void shared_poison_kernel(uint32_t* to) {
+    wait_for_previous_kernel();
+    *to = *static_cast<uint32_t*>(dynamic_shared());
+}
+void hasty_kernel() {
+    if (threadIdx.x > 0) wait_for_previous_kernel();
+}
+void hasty_copy_kernel(const float* from) { copy_async(dynamic_shared(), from, true); }
 
 void sum_kernel(float* to) {
+    wait_for_previous_kernel();
     float value = static_cast<float>(threadIdx.x);
     for (int mask = 16; mask > 0; mask /= 2) value += __shfl_xor_sync(~0u, value, mask);
     to[threadIdx.x] = value;
@@ -92,6 +107,10 @@ void test_emulator() {
                        run(misaligned_copy_kernel, pointer));
         expect_failure("emulator: forgotten copy", "nobody waited for",
                        run(forgotten_copy_kernel, pointer));
+        expect_failure("emulator: a thread that ends early", "ended without having waited",
+                       run(hasty_kernel));
+        expect_failure("emulator: an early copy", "copies without having waited",
+                       run(hasty_copy_kernel, pointer));
         float got = 0;
         run(copy_kernel, pointer, &got, true)();
         report(got == 1, "emulator: asynchronous copy", "has not happened when waited for");

@@ -20,8 +20,8 @@ struct Operand {
           channel(t.shape.c == y.c ? 1 : 0) {}
 
     template <int kVector>
-    __device__ void get(float (&to)[kVector], uint32_t n, uint32_t h, uint32_t w, int c) const {
-        const T* from = data + n * image + h * row + w * pixel;
+    __device__ void get(float (&to)[kVector], const Position& at, int c) const {
+        const T* from = data + at.n * image + at.h * row + at.w * pixel;
         if (channel == 0) {
             const float value = to_float(*from);
 #pragma unroll
@@ -37,8 +37,7 @@ struct Arguments {
     Operand<T> a, b;
     T* y;
     int64_t y_pitch;
-    FastDivide vectors, width, height;
-    uint32_t count;
+    Positions positions;
     BinaryKind kind;
     float alpha, beta;
     bool with_relu;
@@ -58,24 +57,19 @@ struct Arguments {
 
 template <class T, int kVector>
 __global__ void __launch_bounds__(kElementwiseThreads) binary_kernel(const Arguments<T> args) {
-    wait_for_previous_kernel();
-    let_next_kernel_start();
-    const uint32_t index = blockIdx.x * kElementwiseThreads + threadIdx.x;
-    if (index >= args.count) return;
-    uint32_t vector, w, h;
-    const uint32_t pixel = args.vectors.quotient(index, vector);
-    const uint32_t row = args.width.quotient(pixel, w);
-    const uint32_t n = args.height.quotient(row, h);
-    const int c = static_cast<int>(vector) * kVector;
+    const uint32_t index = begin_work();
+    if (index >= args.positions.count) return;
+    const Position at = args.positions.at(index);
+    const int c = static_cast<int>(at.vector) * kVector;
     float a[kVector], b[kVector];
-    args.a.get(a, n, h, w, c);
-    args.b.get(b, n, h, w, c);
+    args.a.get(a, at, c);
+    args.b.get(b, at, c);
 #pragma unroll
     for (int i = 0; i < kVector; ++i) {
         const float value = args.combine(a[i], b[i]);
         a[i] = args.with_relu ? relu(value) : value;
     }
-    store<kVector>(args.y + pixel * args.y_pitch + c, a);
+    store<kVector>(args.y + at.pixel * args.y_pitch + c, a);
 }
 
 }  // namespace
@@ -93,16 +87,14 @@ void launch_binary(const ops::BinaryParams& params, const BinaryArgs& args, cons
                                      Operand<T>(args.b, shape),
                                      static_cast<T*>(args.y.data),
                                      args.y.pitch,
-                                     FastDivide(index32(vectors)),
-                                     FastDivide(index32(shape.w)),
-                                     FastDivide(index32(shape.h)),
-                                     index32(pixels(args.y) * vectors),
+                                     Positions(shape, vectors),
                                      params.kind,
                                      params.alpha,
                                      params.beta,
                                      params.relu};
         const auto kernel = whole ? binary_kernel<T, kFullVector<T>> : binary_kernel<T, 1>;
-        launch(kernel, blocks_for(arguments.count), kElementwiseThreads, 0, stream, arguments);
+        launch(kernel, blocks_for(arguments.positions.count), kElementwiseThreads, 0, stream,
+               arguments);
     });
 }
 

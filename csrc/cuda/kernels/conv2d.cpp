@@ -188,7 +188,17 @@ EffectiveConv effective_conv(const ConvProblem& problem, const ConvPacking& pack
                        output_size(p, 0, problem.x.h, problem.weight.h),
                        output_size(p, 1, problem.x.w, problem.weight.w),
                        {0, 0}};
-    if (packing.fold == 0) return conv;
+    if (packing.fold == 0) {
+        // A 1x1 convolution is a plain product of matrices: all pixels lie in one row.
+        const bool is_product = problem.weight.h == 1 && problem.weight.w == 1 &&
+                                p.stride == std::array<int64_t, 2>{1, 1} &&
+                                p.padding == std::array<int64_t, 4>{0, 0, 0, 0};
+        if (!is_product) return conv;
+        conv.q = problem.x.n * problem.x.h * problem.x.w;
+        conv.p = 1;
+        conv.x = {1, problem.x.c, 1, conv.q};
+        return conv;
+    }
     const int64_t f = packing.fold;
     conv.x.c = conv.weight.c = round_up(problem.x.c * f * f, vector_elems(problem.dtype));
     if (f == 1) return conv;
@@ -224,6 +234,7 @@ ConvGeometry conv_geometry(const EffectiveConv& conv, int64_t groups) {
         return FastDivide(static_cast<uint32_t>(narrow(value)));
     };
     narrow(conv.x.n * conv.x.h * conv.x.w);
+    narrow(conv.x.n * conv.p * conv.q + kMaxBlockM);
     return {narrow(conv.x.h),
             narrow(conv.x.w),
             narrow(conv.weight.c),
@@ -293,34 +304,37 @@ std::vector<std::byte> conv2d_pack(const ConvPlan& plan, const float* weight, co
     const int64_t f = std::max<int64_t>(plan.packing.fold, 1);
     const DType dtype = plan.problem.dtype;
     std::vector<std::byte> packed(static_cast<size_t>(conv2d_packed_bytes(plan)));
-    const auto value = [&](int64_t k, int64_t r, int64_t s, int64_t channel) {
-        const int64_t c = channel % from.c, in_block = channel / from.c;
-        const int64_t r_from = r * f + in_block / f - conv.shift[0];
-        const int64_t s_from = s * f + in_block % f - conv.shift[1];
-        const bool inside =
-            in_block < f * f && r_from >= 0 && r_from < from.h && s_from >= 0 && s_from < from.w;
-        if (!inside) return 0.0f;
-        const float w = weight[((k * from.c + c) * from.h + r_from) * from.w + s_from];
-        return scale != nullptr ? static_cast<float>(w * scale[k]) : w;
-    };
     std::byte* at = packed.data();
     const auto append = [&](float w) {
         put(at, w, dtype);
         at += storage_bytes(dtype);
     };
+    // The channels of one tap; those of a folded pixel are its pixels' channels.
+    const auto append_tap = [&](int64_t k, int64_t r, int64_t s) {
+        const int64_t plane = from.h * from.w;
+        const double factor = scale != nullptr ? scale[k] : 1;
+        for (int64_t in_block = 0; in_block < f * f; ++in_block) {
+            const int64_t r_from = r * f + in_block / f - conv.shift[0];
+            const int64_t s_from = s * f + in_block % f - conv.shift[1];
+            const bool inside = r_from >= 0 && r_from < from.h && s_from >= 0 && s_from < from.w;
+            const int64_t first = k * from.c * plane + r_from * from.w + s_from;
+            for (int64_t c = 0; c < from.c; ++c) {
+                append(inside ? static_cast<float>(weight[first + c * plane] * factor) : 0.0f);
+            }
+        }
+        for (int64_t c = f * f * from.c; c < to.c; ++c) append(0.0f);
+    };
     if (plan.packing.depthwise) {
         for (int64_t r = 0; r < to.h; ++r) {
             for (int64_t s = 0; s < to.w; ++s) {
-                for (int64_t k = 0; k < to.n; ++k) append(value(k, r, s, 0));
+                for (int64_t k = 0; k < to.n; ++k) append_tap(k, r, s);
             }
         }
         return packed;
     }
     for (int64_t k = 0; k < to.n; ++k) {
         for (int64_t r = 0; r < to.h; ++r) {
-            for (int64_t s = 0; s < to.w; ++s) {
-                for (int64_t c = 0; c < to.c; ++c) append(value(k, r, s, c));
-            }
+            for (int64_t s = 0; s < to.w; ++s) append_tap(k, r, s);
         }
     }
     return packed;

@@ -22,9 +22,7 @@ struct DirectArguments {
 template <class T>
 __global__ void __launch_bounds__(kElementwiseThreads)
     conv2d_direct_kernel(const DirectArguments<T> args) {
-    wait_for_previous_kernel();
-    let_next_kernel_start();
-    const uint32_t index = blockIdx.x * kElementwiseThreads + threadIdx.x;
+    const uint32_t index = begin_work();
     if (index >= args.count) return;
     const ConvGeometry& g = args.geometry;
     uint32_t k;
@@ -65,9 +63,7 @@ struct DepthwiseArguments {
 template <class T, int kVector>
 __global__ void __launch_bounds__(kElementwiseThreads)
     conv2d_depthwise_kernel(const DepthwiseArguments<T> args) {
-    wait_for_previous_kernel();
-    let_next_kernel_start();
-    const uint32_t index = blockIdx.x * kElementwiseThreads + threadIdx.x;
+    const uint32_t index = begin_work();
     if (index >= args.count) return;
     const ConvGeometry& g = args.geometry;
     uint32_t vector;
@@ -103,8 +99,7 @@ struct FoldArguments {
     To* to;
     int64_t image, channel, row, pixel;  // x's strides
     int h, w, c, fold;                   // of x
-    FastDivide vectors, width, height;   // of the folded tensor
-    uint32_t count;
+    Positions positions;                 // of the folded tensor
 };
 
 // Channel (dh fold + dw) C + c of the folded pixel (h, w) is channel c of pixel
@@ -112,22 +107,18 @@ struct FoldArguments {
 template <class From, class To>
 __global__ void __launch_bounds__(kElementwiseThreads)
     conv2d_fold_kernel(const FoldArguments<From, To> args) {
-    wait_for_previous_kernel();
-    let_next_kernel_start();
     constexpr int kVector = kFullVector<To>;
-    const uint32_t index = blockIdx.x * kElementwiseThreads + threadIdx.x;
-    if (index >= args.count) return;
-    uint32_t vector, w, h;
-    const uint32_t pixel = args.vectors.quotient(index, vector);
-    const uint32_t n = args.height.quotient(args.width.quotient(pixel, w), h);
-    const From* image = args.x + n * args.image;
+    const uint32_t index = begin_work();
+    if (index >= args.positions.count) return;
+    const Position at = args.positions.at(index);
+    const From* image = args.x + at.n * args.image;
     float values[kVector];
 #pragma unroll
     for (int i = 0; i < kVector; ++i) {
-        const int channel = static_cast<int>(vector) * kVector + i;
+        const int channel = static_cast<int>(at.vector) * kVector + i;
         const int in_block = channel / args.c, c = channel % args.c;
-        const int from_h = static_cast<int>(h) * args.fold + in_block / args.fold;
-        const int from_w = static_cast<int>(w) * args.fold + in_block % args.fold;
+        const int from_h = static_cast<int>(at.h) * args.fold + in_block / args.fold;
+        const int from_w = static_cast<int>(at.w) * args.fold + in_block % args.fold;
         const bool exists = in_block < args.fold * args.fold && from_h < args.h && from_w < args.w;
         values[i] =
             exists ? to_float(image[c * args.channel + from_h * args.row + from_w * args.pixel])
@@ -150,10 +141,8 @@ struct ReduceArguments {
 template <class T>
 __global__ void __launch_bounds__(kElementwiseThreads)
     conv2d_reduce_kernel(const ReduceArguments<T> args) {
-    wait_for_previous_kernel();
-    let_next_kernel_start();
     constexpr int kVector = 4;
-    const uint32_t index = blockIdx.x * kElementwiseThreads + threadIdx.x;
+    const uint32_t index = begin_work();
     if (index >= args.count) return;
     uint32_t vector;
     const int64_t row = args.vectors.quotient(index, vector);
@@ -220,7 +209,6 @@ template <class From, class To>
 void launch_fold(const ConvArgs& args, const Shape& folded, void* to, const Stream& stream) {
     const ConvProblem& problem = args.plan.problem;
     const Shape& x = problem.x;
-    const int64_t vectors = folded.c / kFullVector<To>;
     FoldArguments<From, To> arguments{};
     arguments.x = static_cast<const From*>(args.x);
     arguments.to = static_cast<To*>(to);
@@ -239,12 +227,9 @@ void launch_fold(const ConvArgs& args, const Shape& folded, void* to, const Stre
     arguments.w = static_cast<int>(index32(x.w));
     arguments.c = static_cast<int>(index32(x.c));
     arguments.fold = static_cast<int>(args.plan.packing.fold);
-    arguments.vectors = FastDivide(index32(vectors));
-    arguments.width = FastDivide(index32(folded.w));
-    arguments.height = FastDivide(index32(folded.h));
-    arguments.count = index32(folded.n * folded.h * folded.w * vectors);
-    launch(conv2d_fold_kernel<From, To>, blocks_for(arguments.count), kElementwiseThreads, 0,
-           stream, arguments);
+    arguments.positions = Positions(folded, folded.c / kFullVector<To>);
+    launch(conv2d_fold_kernel<From, To>, blocks_for(arguments.positions.count), kElementwiseThreads,
+           0, stream, arguments);
 }
 
 void launch_reduce(const GemmArgs& gemm, const Stream& stream) {

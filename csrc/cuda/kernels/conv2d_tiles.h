@@ -12,6 +12,9 @@
 
 namespace pycnn::cuda {
 
+// Kernels number the rows of a last tile that are beyond gemm_m, too.
+inline constexpr int kMaxBlockM = 128;
+
 struct SimtTile {
     int block_m, block_n, thread_m, thread_n;
     double efficiency;

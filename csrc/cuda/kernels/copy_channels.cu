@@ -9,29 +9,24 @@ struct Arguments {
     T* y;
     int64_t x_pitch, y_pitch;
     int x_height, x_width, x_channels, offset, stride;
-    int first;                          // channel of y that the first thread of a pixel writes
-    FastDivide vectors, width, height;  // of y
-    uint32_t count;
+    int first;            // channel of y that the first thread of a pixel writes
+    Positions positions;  // of y
 };
 
 // A thread writes kVector channels of y; those that x has none for are zero.
 template <class T, int kVector>
 __global__ void __launch_bounds__(kElementwiseThreads)
     copy_channels_kernel(const Arguments<T> args) {
-    wait_for_previous_kernel();
-    let_next_kernel_start();
-    const uint32_t index = blockIdx.x * kElementwiseThreads + threadIdx.x;
-    if (index >= args.count) return;
-    uint32_t vector, w, h;
-    const uint32_t pixel = args.vectors.quotient(index, vector);
-    const uint32_t n = args.height.quotient(args.width.quotient(pixel, w), h);
-    const int to = args.first + static_cast<int>(vector) * kVector, from = to - args.offset;
-    const int64_t row = static_cast<int64_t>(n) * args.x_height + h * args.stride;
-    const T* x = args.x + (row * args.x_width + w * args.stride) * args.x_pitch;
+    const uint32_t index = begin_work();
+    if (index >= args.positions.count) return;
+    const Position at = args.positions.at(index);
+    const int to = args.first + static_cast<int>(at.vector) * kVector, from = to - args.offset;
+    const int64_t row = static_cast<int64_t>(at.n) * args.x_height + at.h * args.stride;
+    const T* x = args.x + (row * args.x_width + at.w * args.stride) * args.x_pitch;
     using Whole = Vector<T, kVector>;
     Whole value{};
     if (from >= 0 && from < args.x_channels) value = *reinterpret_cast<const Whole*>(x + from);
-    *reinterpret_cast<Whole*>(args.y + pixel * args.y_pitch + to) = value;
+    *reinterpret_cast<Whole*>(args.y + at.pixel * args.y_pitch + to) = value;
 }
 
 }  // namespace
@@ -56,13 +51,11 @@ void launch_copy_channels(const ops::CopyChannelsParams& params, const UnaryArgs
                                      static_cast<int>(index32(params.offset)),
                                      static_cast<int>(index32(params.stride)),
                                      static_cast<int>(params.fill ? 0 : params.offset),
-                                     FastDivide(index32(vectors)),
-                                     FastDivide(index32(out.w)),
-                                     FastDivide(index32(out.h)),
-                                     index32(pixels(args.y) * vectors)};
+                                     Positions(out, vectors)};
         const auto kernel =
             whole ? copy_channels_kernel<T, kFullVector<T>> : copy_channels_kernel<T, 1>;
-        launch(kernel, blocks_for(arguments.count), kElementwiseThreads, 0, stream, arguments);
+        launch(kernel, blocks_for(arguments.positions.count), kElementwiseThreads, 0, stream,
+               arguments);
     });
 }
 

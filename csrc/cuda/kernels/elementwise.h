@@ -1,5 +1,5 @@
-// Ops that compute each number from those at the same place: one thread for each vector of channels
-// of a pixel.
+// What kernels share that have a thread for each piece of work, mostly a vector of channels of a
+// pixel; and those of them that compute each number from those at the same place.
 #pragma once
 
 #include "cuda/kernels/fast_divide.h"
@@ -18,6 +18,38 @@ inline dim3 blocks_for(int64_t threads) {
     return dim3(index32(divide_round_up(threads, kElementwiseThreads)));
 }
 
+// The number of this thread's piece of work; kLanes neighbours share one. First waits for the
+// kernel before, as every thread of every kernel must.
+template <int kLanes = 1>
+__device__ __forceinline__ uint32_t begin_work() {
+    wait_for_previous_kernel();
+    let_next_kernel_start();
+    return blockIdx.x * (kElementwiseThreads / kLanes) + threadIdx.x / kLanes;
+}
+
+// The vectors of channels of an NHWC tensor, counted.
+struct Position {
+    uint32_t pixel, n, h, w, vector;
+};
+struct Positions {
+    FastDivide vectors, width, height;  // vectors of a pixel
+    uint32_t count = 0;
+
+    Positions() = default;
+    Positions(const Shape& shape, int64_t pixel_vectors)
+        : vectors(index32(pixel_vectors)),
+          width(index32(shape.w)),
+          height(index32(shape.h)),
+          count(index32(shape.n * shape.h * shape.w * pixel_vectors)) {}
+
+    __device__ __forceinline__ Position at(uint32_t index) const {
+        Position p;
+        p.pixel = vectors.quotient(index, p.vector);
+        p.n = height.quotient(width.quotient(p.pixel, p.w), p.h);
+        return p;
+    }
+};
+
 template <class T, int kOperands>
 struct ElementwiseArgs {
     const T* in[kOperands];
@@ -32,9 +64,7 @@ struct ElementwiseArgs {
 template <class T, int kVector, int kOperands, class Function>
 __global__ void __launch_bounds__(kElementwiseThreads)
     elementwise_kernel(const ElementwiseArgs<T, kOperands> args, const Function function) {
-    wait_for_previous_kernel();
-    let_next_kernel_start();
-    const uint32_t index = blockIdx.x * kElementwiseThreads + threadIdx.x;
+    const uint32_t index = begin_work();
     if (index >= args.count) return;
     uint32_t vector;
     const int64_t pixel = args.vectors.quotient(index, vector);

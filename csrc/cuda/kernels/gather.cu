@@ -10,24 +10,20 @@ struct Arguments {
     const int32_t *channels, *rows, *columns;
     int64_t x_pitch, y_pitch;
     int x_height, x_width;
-    FastDivide depth, width, height;  // of y
-    uint32_t count;
+    Positions positions;  // of y
     float fill;
 };
 
 template <class T>
 __global__ void __launch_bounds__(kElementwiseThreads) gather_kernel(const Arguments<T> args) {
-    wait_for_previous_kernel();
-    let_next_kernel_start();
-    const uint32_t index = blockIdx.x * kElementwiseThreads + threadIdx.x;
-    if (index >= args.count) return;
-    uint32_t c, w, h;
-    const uint32_t pixel = args.depth.quotient(index, c);
-    const uint32_t n = args.height.quotient(args.width.quotient(pixel, w), h);
-    const int from_c = args.channels[c], from_h = args.rows[h], from_w = args.columns[w];
+    const uint32_t index = begin_work();
+    if (index >= args.positions.count) return;
+    const Position at = args.positions.at(index);
+    const uint32_t c = at.vector;
+    const int from_c = args.channels[c], from_h = args.rows[at.h], from_w = args.columns[at.w];
     const bool outside = from_c < 0 || from_h < 0 || from_w < 0;
-    const int64_t row = static_cast<int64_t>(n) * args.x_height + from_h;
-    args.y[pixel * args.y_pitch + c] =
+    const int64_t row = static_cast<int64_t>(at.n) * args.x_height + from_h;
+    args.y[at.pixel * args.y_pitch + c] =
         outside ? from_float<T>(args.fill)
                 : args.x[(row * args.x_width + from_w) * args.x_pitch + from_c];
 }
@@ -47,13 +43,10 @@ void launch_gather(const GatherArgs& args, const Stream& stream) {
                                      args.y.pitch,
                                      static_cast<int>(index32(in.h)),
                                      static_cast<int>(index32(in.w)),
-                                     FastDivide(index32(out.c)),
-                                     FastDivide(index32(out.w)),
-                                     FastDivide(index32(out.h)),
-                                     index32(pixels(args.y) * out.c),
+                                     Positions(out, out.c),
                                      args.fill};
-        launch(gather_kernel<T>, blocks_for(arguments.count), kElementwiseThreads, 0, stream,
-               arguments);
+        launch(gather_kernel<T>, blocks_for(arguments.positions.count), kElementwiseThreads, 0,
+               stream, arguments);
     });
 }
 

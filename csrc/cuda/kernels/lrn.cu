@@ -28,9 +28,7 @@ struct Arguments {
 // A window that reaches at most one vector to each side: three reads for kVector channels.
 template <class T, int kVector>
 __global__ void __launch_bounds__(kElementwiseThreads) lrn_vector_kernel(const Arguments<T> args) {
-    wait_for_previous_kernel();
-    let_next_kernel_start();
-    const uint32_t index = blockIdx.x * kElementwiseThreads + threadIdx.x;
+    const uint32_t index = begin_work();
     if (index >= args.count) return;
     uint32_t vector;
     const int64_t pixel = args.vectors.quotient(index, vector);
@@ -62,9 +60,7 @@ __global__ void __launch_bounds__(kElementwiseThreads) lrn_vector_kernel(const A
 
 template <class T>
 __global__ void __launch_bounds__(kElementwiseThreads) lrn_kernel(const Arguments<T> args) {
-    wait_for_previous_kernel();
-    let_next_kernel_start();
-    const uint32_t index = blockIdx.x * kElementwiseThreads + threadIdx.x;
+    const uint32_t index = begin_work();
     if (index >= args.count) return;
     uint32_t channel;
     const int64_t pixel = args.vectors.quotient(index, channel);

@@ -9,22 +9,20 @@ struct Arguments {
     T* y;
     int64_t x_pitch, y_pitch;
     int rank;
-    FastDivide sizes[ops::kPermuteMaxRank];              // of the transposed array
-    uint32_t strides[ops::kPermuteMaxRank];              // its distances in x's plain order
-    FastDivide x_height, x_width, depth, width, height;  // the last three are y's
-    uint32_t count;
+    FastDivide sizes[ops::kPermuteMaxRank];  // of the transposed array
+    uint32_t strides[ops::kPermuteMaxRank];  // its distances in x's plain order
+    FastDivide x_height, x_width;
+    Positions positions;  // of y
 };
 
 template <class T>
 __global__ void __launch_bounds__(kElementwiseThreads) permute_kernel(const Arguments<T> args) {
-    wait_for_previous_kernel();
-    let_next_kernel_start();
-    const uint32_t index = blockIdx.x * kElementwiseThreads + threadIdx.x;
-    if (index >= args.count) return;
-    uint32_t c, w, h;
-    const uint32_t pixel = args.depth.quotient(index, c);
-    const uint32_t n = args.height.quotient(args.width.quotient(pixel, w), h);
-    uint32_t rest = (c * args.height.divisor() + h) * args.width.divisor() + w, place = 0;
+    const uint32_t index = begin_work();
+    const Positions& y = args.positions;
+    if (index >= y.count) return;
+    const Position at = y.at(index);
+    const uint32_t c = at.vector;
+    uint32_t rest = (c * y.height.divisor() + at.h) * y.width.divisor() + at.w, place = 0;
 #pragma unroll
     for (int axis = ops::kPermuteMaxRank - 1; axis >= 0; --axis) {
         if (axis >= args.rank) continue;
@@ -34,9 +32,9 @@ __global__ void __launch_bounds__(kElementwiseThreads) permute_kernel(const Argu
     }
     uint32_t from_w, from_h;
     const uint32_t from_c = args.x_height.quotient(args.x_width.quotient(place, from_w), from_h);
-    const int64_t row = static_cast<int64_t>(n) * args.x_height.divisor() + from_h;
+    const int64_t row = static_cast<int64_t>(at.n) * args.x_height.divisor() + from_h;
     const int64_t from = (row * args.x_width.divisor() + from_w) * args.x_pitch + from_c;
-    args.y[pixel * args.y_pitch + c] = args.x[from];
+    args.y[at.pixel * args.y_pitch + c] = args.x[from];
 }
 
 }  // namespace
@@ -54,10 +52,7 @@ void launch_permute(const ops::PermuteParams& params, const UnaryArgs& args, con
                                {},
                                FastDivide(index32(in.h)),
                                FastDivide(index32(in.w)),
-                               FastDivide(index32(out.c)),
-                               FastDivide(index32(out.w)),
-                               FastDivide(index32(out.h)),
-                               index32(pixels(args.y) * out.c)};
+                               Positions(out, out.c)};
         for (size_t i = 0; i < params.dims.size(); ++i) {
             const auto axis = static_cast<size_t>(params.perm[i]);
             int64_t stride = 1;
@@ -65,8 +60,8 @@ void launch_permute(const ops::PermuteParams& params, const UnaryArgs& args, con
             arguments.sizes[i] = FastDivide(index32(params.dims[axis]));
             arguments.strides[i] = index32(stride);
         }
-        launch(permute_kernel<T>, blocks_for(arguments.count), kElementwiseThreads, 0, stream,
-               arguments);
+        launch(permute_kernel<T>, blocks_for(arguments.positions.count), kElementwiseThreads, 0,
+               stream, arguments);
     });
 }
 

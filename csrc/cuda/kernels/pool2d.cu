@@ -29,8 +29,7 @@ struct Arguments {
     T* y;
     int64_t x_pitch, y_pitch;
     Axis vertical, horizontal;
-    FastDivide vectors, width, height;  // of y
-    uint32_t count;
+    Positions positions;  // of y
     bool is_max, count_include_pad;
 };
 
@@ -41,16 +40,13 @@ __device__ __forceinline__ float combine(bool is_max, float a, float b) {
 // kLanes threads share an output vector's window, and lane 0 has the result.
 template <class T, int kVector, int kLanes>
 __global__ void __launch_bounds__(kElementwiseThreads) pool2d_kernel(const Arguments<T> args) {
-    wait_for_previous_kernel();
-    let_next_kernel_start();
-    const uint32_t thread = blockIdx.x * kElementwiseThreads + threadIdx.x;
-    const uint32_t index = thread / kLanes;
-    if (index >= args.count) return;  // whole warps where a warp shares a window
-    uint32_t vector, ow, oh;
-    const uint32_t pixel = args.vectors.quotient(index, vector);
-    const uint32_t n = args.height.quotient(args.width.quotient(pixel, ow), oh);
-    const Window h = window(args.vertical, static_cast<int>(oh));
-    const Window w = window(args.horizontal, static_cast<int>(ow));
+    const uint32_t index = begin_work<kLanes>();
+    if (index >= args.positions.count) return;  // whole warps where a warp shares a window
+    const Position at = args.positions.at(index);
+    const int c = static_cast<int>(at.vector) * kVector;
+    const int lane = static_cast<int>(threadIdx.x) % kLanes;
+    const Window h = window(args.vertical, static_cast<int>(at.h));
+    const Window w = window(args.horizontal, static_cast<int>(at.w));
     const int height = h.end - h.begin, width = w.end - w.begin;
     const bool empty = height <= 0 || width <= 0;
 
@@ -59,17 +55,16 @@ __global__ void __launch_bounds__(kElementwiseThreads) pool2d_kernel(const Argum
     for (int i = 0; i < kVector; ++i) {
         sum[i] = !args.is_max ? 0.0f : empty ? -FLT_MAX : -INFINITY;
     }
-    const int64_t first_row = static_cast<int64_t>(n) * args.vertical.size + h.begin;
-    const T* corner = args.x + (first_row * args.horizontal.size + w.begin) * args.x_pitch +
-                      static_cast<int>(vector) * kVector;
+    const int64_t first_row = static_cast<int64_t>(at.n) * args.vertical.size + h.begin;
+    const T* corner = args.x + (first_row * args.horizontal.size + w.begin) * args.x_pitch + c;
     if (!empty) {
-        int r = 0, s = static_cast<int>(thread % kLanes);
+        int r = 0, s = lane;
         for (;;) {
             for (; s >= width; s -= width) ++r;
             if (r >= height) break;
             float value[kVector];
-            const int64_t at = static_cast<int64_t>(r) * args.horizontal.size + s;
-            load<kVector>(value, corner + at * args.x_pitch);
+            const int64_t pixel = static_cast<int64_t>(r) * args.horizontal.size + s;
+            load<kVector>(value, corner + pixel * args.x_pitch);
 #pragma unroll
             for (int i = 0; i < kVector; ++i) sum[i] = combine(args.is_max, sum[i], value[i]);
             s += kLanes;
@@ -82,14 +77,14 @@ __global__ void __launch_bounds__(kElementwiseThreads) pool2d_kernel(const Argum
                 sum[i] = combine(args.is_max, sum[i], __shfl_xor_sync(~0u, sum[i], mask));
             }
         }
-        if (thread % kLanes != 0) return;
+        if (lane != 0) return;
     }
     if (!args.is_max && !empty) {
         const int area = args.count_include_pad ? h.padded * w.padded : height * width;
 #pragma unroll
         for (int i = 0; i < kVector; ++i) sum[i] /= static_cast<float>(area);
     }
-    store<kVector>(args.y + pixel * args.y_pitch + static_cast<int>(vector) * kVector, sum);
+    store<kVector>(args.y + at.pixel * args.y_pitch + c, sum);
 }
 
 Axis axis(const ops::Pool2dParams& p, int which, int64_t size) {
@@ -102,7 +97,7 @@ template <class T, int kVector>
 void launch_vectors(const Arguments<T>& args, int64_t window_pixels, const Stream& stream) {
     const bool shared = window_pixels >= kSharedWindow;
     const auto kernel = shared ? pool2d_kernel<T, kVector, kWarp> : pool2d_kernel<T, kVector, 1>;
-    const int64_t threads = static_cast<int64_t>(args.count) * (shared ? kWarp : 1);
+    const int64_t threads = static_cast<int64_t>(args.positions.count) * (shared ? kWarp : 1);
     launch(kernel, blocks_for(threads), kElementwiseThreads, 0, stream, args);
 }
 
@@ -120,10 +115,7 @@ void launch_pool2d(const ops::Pool2dParams& p, const UnaryArgs& args, const Stre
                                      args.y.pitch,
                                      axis(p, 0, in.h),
                                      axis(p, 1, in.w),
-                                     FastDivide(index32(vectors)),
-                                     FastDivide(index32(out.w)),
-                                     FastDivide(index32(out.h)),
-                                     index32(pixels(args.y) * vectors),
+                                     Positions(out, vectors),
                                      p.kind == ops::PoolKind::kMax,
                                      p.count_include_pad};
         const int64_t window_pixels =

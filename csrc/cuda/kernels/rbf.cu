@@ -18,9 +18,7 @@ struct Arguments {
 // A warp for each output.
 template <class T>
 __global__ void __launch_bounds__(kElementwiseThreads) rbf_kernel(const Arguments<T> args) {
-    wait_for_previous_kernel();
-    let_next_kernel_start();
-    const uint32_t index = (blockIdx.x * kElementwiseThreads + threadIdx.x) / kWarp;
+    const uint32_t index = begin_work<kWarp>();
     if (index >= args.count) return;  // the whole warp
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
     uint32_t k;

@@ -17,9 +17,7 @@ struct Arguments {
 // A warp for each pixel. The exponentials are computed twice rather than kept as 16-bit numbers.
 template <class T>
 __global__ void __launch_bounds__(kElementwiseThreads) softmax_kernel(const Arguments<T> args) {
-    wait_for_previous_kernel();
-    let_next_kernel_start();
-    const uint32_t pixel = (blockIdx.x * kElementwiseThreads + threadIdx.x) / kWarp;
+    const uint32_t pixel = begin_work<kWarp>();
     if (pixel >= args.pixels) return;  // the whole warp
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
     const T* x = args.x + pixel * args.x_pitch;

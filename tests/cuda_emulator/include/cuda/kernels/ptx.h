@@ -9,7 +9,7 @@ namespace pycnn::cuda {
 
 inline void* dynamic_shared() { return emulator::shared_memory(); }
 
-inline void wait_for_previous_kernel() {}
+inline void wait_for_previous_kernel() { emulator::wait_for_previous(); }
 inline void let_next_kernel_start() {}
 
 inline void require_aligned(const void* pointer, const char* what) {
@@ -21,6 +21,7 @@ inline void require_aligned(const void* pointer, const char* what) {
 inline void copy_async(void* shared, const void* global, bool valid) {
     require_aligned(shared, "copy_async to shared memory");
     require_aligned(global, "copy_async from global memory");
+    emulator::require_waited_for_previous("copies");
     emulator::queue_copy(shared, global, 16, valid ? 16 : 0);
 }
 inline void commit_copies() { emulator::commit_copies(); }
