@@ -91,6 +91,10 @@ def test_an_unreadable_image_does_not_stop_the_others(tmp_path: Path) -> None:
         (("summary", "lenet5", "--size", "32"), 2, "HEIGHTxWIDTH"),
         (("summary", "lenet5", "--size", "8x8"), 1, "layer 'c3'"),
         (("sumary", "lenet5"), 2, "sumary"),
+        (("cost", "vgg16", "conv11"), 1, "did you mean 'conv1_1'"),
+        (("whatif", "vgg16", "conv1_1"), 2, "--width"),
+        (("whatif", "vgg16", "conv1_1", "--bottleneck", "no"), 2, "neither a number nor none"),
+        (("whatif", "vgg16", "conv1_1", "--bottleneck", "none"), 1, "no bottleneck in front"),
     ],
 )
 def test_errors(arguments: tuple[str, ...], status: int, message: str) -> None:
@@ -191,6 +195,15 @@ def test_diff() -> None:
     assert "differ in nothing" in pycnn_command("diff", "lenet5", "lenet5").stdout
 
 
+def test_diff_of_a_file(tmp_path: Path) -> None:
+    path = str(tmp_path / "edited.safetensors")
+    pycnn.load("lenet5").edit(drop="s2/tanh").save(path)
+    found = document("diff", "lenet5", path)
+    table = {row["what"]: row for row in found["differences"]}
+    assert table["s2/tanh"][path] == "-"
+    assert "MACs" not in table
+
+
 def test_convert(tmp_path: Path) -> None:
     model = pycnn.load("lenet5")
     bare, saved, again = (tmp_path / name for name in ("bare.npz", "saved.safetensors", "a.npz"))
@@ -246,6 +259,22 @@ def test_summary() -> None:
     wide = document("summary", "inception_v1", "--size", "224x224")
     assert wide["macs"] == 1_582_671_872
     assert "61,706" in pycnn_command("summary", "lenet5").stdout
+
+
+def test_cost() -> None:
+    found = document("cost", "inception_v1", "inception_3a/5x5")
+    assert found["saving"]["macs_without"] == 120_422_400
+    assert found["saving"]["total_macs"] == 12_443_648
+    assert "9.7 times" in pycnn_command("cost", "inception_v1", "inception_3a/5x5").stdout
+    one, two = (document("cost", "resnet18", "conv1", "--size", s) for s in ("32x32", "64x32"))
+    assert two["macs"] == 2 * one["macs"]
+
+
+def test_whatif() -> None:
+    found = document("whatif", "inception_v1", "inception_3a/5x5", "--bottleneck", "none")
+    assert found["after"]["macs"] - found["before"]["macs"] == 120_422_400 - 12_443_648
+    text = pycnn_command("whatif", "vgg16", "conv1_1", "--width", "32", "--kernel", "5").stdout
+    assert "width=32, kernel_size=5" in text
 
 
 def test_bench() -> None:

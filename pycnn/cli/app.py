@@ -11,6 +11,7 @@ from pycnn import __version__
 from pycnn.cli.bench import bench
 from pycnn.cli.classify import classify
 from pycnn.cli.convert import convert
+from pycnn.cli.cost import cost, whatif
 from pycnn.cli.diff import diff
 from pycnn.cli.doctor import doctor
 from pycnn.cli.fetch import fetch
@@ -62,6 +63,8 @@ app.command()(fetch)
 app.command()(convert)
 app.command()(classify)
 app.command()(summary)
+app.command()(cost)
+app.command()(whatif)
 app.command()(bench)
 app.command()(train)
 app.command()(doctor)

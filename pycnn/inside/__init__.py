@@ -1,0 +1,10 @@
+"""Tools that look into a network: what it costs, how fast and how exact it is, how it looks.
+
+All of them take any network, registered or read from a file.
+"""
+
+from pycnn.inside.cost import Cost, explain_cost
+from pycnn.inside.diff import Diff, diff
+from pycnn.inside.what_if import WhatIf, what_if
+
+__all__ = ["Cost", "Diff", "WhatIf", "diff", "explain_cost", "what_if"]
