@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pycnn.formats import Content
     from pycnn.inside import Cost, WhatIf
     from pycnn.model import Model
+    from pycnn.models.variant import Variant
 
 __all__ = ["Inspection"]
 
@@ -28,6 +29,7 @@ class Inspection(ABC):
     """The methods of :class:`pycnn.Model` that look at its graph, or make another one of it."""
 
     graph: Graph
+    variant: Variant | None
     labels: Any
 
     @property
@@ -98,6 +100,22 @@ class Inspection(ABC):
             bottleneck=bottleneck,
             inputs=self._input_shapes(1, size),
         )
+
+    def draw(self, *, fold: bool | None = None) -> str:
+        """Draw the network as its paper does: an SVG document, which a notebook shows.
+
+        See :func:`pycnn.inside.draw`.
+
+        Examples
+        --------
+        >>> import pathlib, pycnn
+        >>> svg = pycnn.load("lenet5").draw()  # pathlib.Path("lenet5.svg").write_text(svg)
+        >>> svg[:4]
+        '<svg'
+        """
+        from pycnn.inside import draw
+
+        return draw(self.graph, fold=fold, title=self.variant.title if self.variant else None)
 
     def edit(
         self,

@@ -277,6 +277,13 @@ def test_whatif() -> None:
     assert "width=32, kernel_size=5" in text
 
 
+def test_draw(tmp_path: Path) -> None:
+    out = tmp_path / "alexnet.svg"
+    assert document("draw", "alexnet", "--out", str(out)) == {"file": str(out), "svg": None}
+    assert pycnn_command("draw", "alexnet").stdout == out.read_text()
+    assert ">AlexNet</text>" in out.read_text()
+
+
 def test_bench() -> None:
     result = document("bench", "lenet5", "--runs", "3", "--batch", "2", "--threads", "1")
     assert result["model"] == "lenet5@mnist"

@@ -14,6 +14,7 @@ from pycnn.cli.convert import convert
 from pycnn.cli.cost import cost, whatif
 from pycnn.cli.diff import diff
 from pycnn.cli.doctor import doctor
+from pycnn.cli.draw import draw
 from pycnn.cli.fetch import fetch
 from pycnn.cli.info import info
 from pycnn.cli.list import list_variants
@@ -65,6 +66,7 @@ app.command()(classify)
 app.command()(summary)
 app.command()(cost)
 app.command()(whatif)
+app.command()(draw)
 app.command()(bench)
 app.command()(train)
 app.command()(doctor)
