@@ -9,7 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from pycnn.errors import ShapeError, WeightsError
+from pycnn.backend import Backend, Cpu, Plan
+from pycnn.errors import ShapeError, UnsupportedError, WeightsError
 from pycnn.graph import Graph, IntOrPair, Padding
 from pycnn.opset import Array, Shape
 from pycnn.summary import Summary, summarize
@@ -18,7 +19,7 @@ from pycnn.weights import ArrayWeights, renewed
 
 if TYPE_CHECKING:
     from pycnn.formats import Content
-    from pycnn.inside import Cost, WhatIf
+    from pycnn.inside import Cost, Parity, Profile, WhatIf
     from pycnn.model import Model
     from pycnn.models.variant import Variant
 
@@ -31,6 +32,8 @@ class Inspection(ABC):
     graph: Graph
     variant: Variant | None
     labels: Any
+    name: Any
+    _backend: Backend
 
     @property
     def taps(self) -> tuple[str, ...]:
@@ -117,6 +120,77 @@ class Inspection(ABC):
 
         return draw(self.graph, fold=fold, title=self.variant.title if self.variant else None)
 
+    def profile(
+        self, batch: int = 1, *, size: tuple[int, int] | None = None, runs: int = 20
+    ) -> Profile:
+        """Where the time of a run goes: each layer's time, algorithm, speed, share of the limit.
+
+        The machine's limits are measured first, once for each number of threads. Of the result
+        ``chart()`` is a picture in SVG, ``trace()`` JSON for chrome://tracing.
+
+        Parameters
+        ----------
+        batch : int
+            Images of random numbers.
+        size : (height, width), optional
+        runs : int
+            The median of so many counts.
+
+        Raises
+        ------
+        UnsupportedError
+            The model is on a GPU.
+
+        Examples
+        --------
+        >>> import pycnn
+        >>> found = pycnn.load("lenet5").profile(runs=3)
+        >>> found.layers[-1].name, found.layers[-2].name
+        ('output (layout)', 'output')
+        """
+        from pycnn.inside import profile
+
+        backend = self._backend
+        if not isinstance(backend, Cpu):
+            raise UnsupportedError(f"{self.name} is on a GPU: only runs on the CPU are profiled")
+        return profile(
+            self.compile(batch, size),
+            network=self.name,
+            threads=backend.threads,
+            isa=backend.isa,
+            runs=runs,
+        )
+
+    def parity(
+        self,
+        against: str = "golden",
+        *,
+        isas: Iterable[str] | None = None,
+        algorithms: Iterable[str] | None = None,
+        tolerance: float = 1e-4,
+    ) -> Parity:
+        """How far every layer is from a reference, for each instruction set and algorithm.
+
+        See :func:`pycnn.inside.parity`. "golden" compares the network with weights of its own.
+
+        Examples
+        --------
+        >>> import pycnn
+        >>> pycnn.load("lenet5").parity().holds
+        True
+        """
+        from pycnn.inside import parity
+
+        return parity(
+            self.graph,
+            self.content().read,
+            against,
+            name=self.name,
+            isas=isas,
+            algorithms=algorithms,
+            tolerance=tolerance,
+        )
+
     def edit(
         self,
         *,
@@ -187,6 +261,10 @@ class Inspection(ABC):
     @abstractmethod
     def content(self) -> Content:
         """Weights, passport, graph."""
+
+    @abstractmethod
+    def compile(self, batch: int = 1, size: tuple[int, int] | None = None) -> Plan:
+        """Compile for a batch."""
 
     @abstractmethod
     def with_graph(

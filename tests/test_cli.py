@@ -284,6 +284,29 @@ def test_draw(tmp_path: Path) -> None:
     assert ">AlexNet</text>" in out.read_text()
 
 
+def test_parity() -> None:
+    found = document("parity", "lenet5", "--isa", "baseline", "--algorithm", "direct")
+    (run,) = found["runs"]
+    assert (run["isa"], run["algorithms"], run["diverges"]) == ("baseline", "direct", None)
+    assert found["holds"] is True
+    arguments = ("parity", "lenet5", "--algorithm", "latency", "--layers", "--tolerance", "1e-9")
+    done = pycnn_command(*arguments)
+    assert done.returncode == 1
+    assert "beyond the tolerance" in done.stderr
+    assert "c5/tanh" in done.stdout
+
+
+def test_profile(tmp_path: Path) -> None:
+    chart, trace = tmp_path / "chart.svg", tmp_path / "trace.json"
+    arguments = ("profile", "lenet5", "--runs", "2", "--chart", str(chart), "--trace", str(trace))
+    found = document(*arguments)
+    assert found["network"] == "lenet5@mnist"
+    assert {layer["name"] for layer in found["layers"]} > {"c1", "s2/tanh", "output"}
+    assert chart.read_text().startswith("<svg")
+    assert json.loads(trace.read_text())["traceEvents"]
+    assert "of the limit" in pycnn_command("profile", "lenet5", "--runs", "1").stdout
+
+
 def test_bench() -> None:
     result = document("bench", "lenet5", "--runs", "3", "--batch", "2", "--threads", "1")
     assert result["model"] == "lenet5@mnist"

@@ -65,6 +65,7 @@ THIRD_PARTY = {
     "sklearn": {"transfer"},
     "threadpoolctl": {"transfer"},  # comes with scikit-learn
     "matplotlib": {"transfer"},
+    "onnxruntime": {"inside"},
     "torch": {"pytorch", "transfer"},
 }
 STANDARD = {"numpy", "pycnn"}

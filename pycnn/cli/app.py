@@ -18,6 +18,8 @@ from pycnn.cli.draw import draw
 from pycnn.cli.fetch import fetch
 from pycnn.cli.info import info
 from pycnn.cli.list import list_variants
+from pycnn.cli.parity import parity
+from pycnn.cli.profile import profile
 from pycnn.cli.summary import summary
 from pycnn.cli.train import train
 
@@ -67,6 +69,8 @@ app.command()(summary)
 app.command()(cost)
 app.command()(whatif)
 app.command()(draw)
+app.command()(profile)
+app.command()(parity)
 app.command()(bench)
 app.command()(train)
 app.command()(doctor)

@@ -111,11 +111,12 @@ def graph_of(name: str, options: Sequence[str] | None) -> Graph:
 
 def inputs_of(graph: Graph, batch: int, size: str | None) -> dict[str, Shape]:
     """Shapes of a graph's inputs, for images of its own size or of "HxW"."""
-    hw = _parse_size(size) if size else None
+    hw = parse_size(size) if size else None
     return {key: (batch, c, *(hw or (h, w))) for key, (c, h, w) in graph.inputs.items()}
 
 
-def _parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width from "HxW"."""
     height, x, width = text.lower().partition("x")
     if not (x and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
         raise typer.BadParameter(f"'{text}' is not HEIGHTxWIDTH, such as 224x224")
