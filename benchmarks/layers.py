@@ -9,8 +9,6 @@ can be faster than that, and a share above 100 %.
 
 from __future__ import annotations
 
-import math
-import re
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -22,12 +20,9 @@ import numpy as np
 import pycnn
 from benchmarks.machine import DISTURBED, OthersBusy
 from benchmarks.markdown import table
-from pycnn import _core
-from pycnn.graph import Node
-from pycnn.opset import Shape
+from pycnn.inside.work import Limits, Work, work_of
 
 FLAGGED_PART, FLAGGED_SHARE = 0.03, 0.75
-_WINOGRAD = re.compile(r"winograd_f(\d+)x\1_(\d+)x\2(?:_stride(\d+))?")
 
 
 @dataclass(frozen=True)
@@ -77,6 +72,7 @@ def measure(name: str, batch: int, threads: int, peaks: dict[str, float], runs: 
     for steps in zip(*profiles, strict=True):
         ms[steps[0][0]] += 1e3 * statistics.median(seconds for _, seconds in steps)
 
+    limits = Limits(peaks["compute_gflops"], peaks["read_gbps"])
     nodes = {node.name: node for node in plan.graph.nodes}
     shapes = plan.graph.shapes(plan.inputs)
     layers: list[Layer] = []
@@ -84,73 +80,23 @@ def measure(name: str, batch: int, threads: int, peaks: dict[str, float], runs: 
     for step, step_ms in ms.items():
         node = nodes.get(step)  # an input or output has none: its layout is changed
         if node is not None and node.op in ("conv2d", "linear"):
-            inputs = [shapes[source] for source in node.inputs]
-            weight = plan.graph.param_shapes(node)["weight"]
-            cost = _Cost.of(node, inputs, weight, shapes[step])
-            layers.append(_layer(step, cost, step_ms, ms.total(), peaks))
+            work = work_of(plan.graph, node, shapes)
+            layers.append(_layer(step, work, step_ms, ms.total(), limits))
         else:
             other[node.op if node else "layout"] += step_ms
     return Network(name, batch, threads, ms.total(), layers, dict(other), others_cpus)
 
 
-@dataclass(frozen=True)
-class _Cost:
-    """What a layer cannot do without."""
-
-    geometry: str
-    algorithm: str
-    macs: int
-    products: int  # multiplications of the algorithm
-    bytes: int
-
-    @classmethod
-    def of(cls, node: Node, inputs: Sequence[Shape], weight: Sequence[int], y: Shape) -> _Cost:
-        k, c, r, s = (*weight, 1, 1)[:4]
-        macs = math.prod(y) * c * r * s
-        products, weights = macs, k * c * r * s
-        algorithm, geometry = "gemm", f"{c}->{k}"
-        if node.op == "conv2d":
-            algorithm = _algorithm(node, inputs[0], weight)
-            stride, groups = node.attrs["stride"][0], node.attrs["groups"]
-            geometry = f"{r}x{s} {c * groups}->{k} {y[2]}x{y[3]}"
-            geometry += f" /{stride}" if stride > 1 else ""
-            geometry += f" {groups} groups" if groups > 1 else ""
-        if match := _WINOGRAD.fullmatch(algorithm):
-            output, points = _winograd(*(int(part or 1) for part in match.groups()))
-            tiles = y[0] * math.ceil(y[2] / output) * math.ceil(y[3] / output)
-            weights = points * c * k
-            products = tiles * weights
-        elems = sum(map(math.prod, inputs)) + math.prod(y) + weights
-        return cls(geometry, algorithm, macs, products, 4 * elems)
-
-
-def _algorithm(node: Node, x: Shape, weight: Sequence[int]) -> str:
-    params = _core.Conv2dParams(
-        stride=node.attrs["stride"],
-        padding=node.attrs["padding"],
-        dilation=node.attrs["dilation"],
-        groups=node.attrs["groups"],
-        algorithm=node.attrs.get("algorithm", "auto"),
-    )
-    return _core.conv2d_select(params, x, weight)
-
-
-def _winograd(output: int, filter_size: int, stride: int) -> tuple[int, int]:
-    """Side of the output tile, and products of a tile: a stride cuts the filter into its phases."""
-    phases = [math.ceil((filter_size - phase) / stride) for phase in range(stride)]
-    return output, sum(output + taps - 1 for taps in phases) ** 2
-
-
-def _layer(name: str, cost: _Cost, ms: float, total_ms: float, peaks: dict[str, float]) -> Layer:
+def _layer(name: str, work: Work, ms: float, total_ms: float, limits: Limits) -> Layer:
     return Layer(
         name=name,
-        geometry=cost.geometry,
-        algorithm=cost.algorithm,
+        geometry=work.geometry,
+        algorithm=work.algorithm,
         ms=ms,
         part=ms / total_ms,
-        gflops=2e-6 * cost.macs / ms,
-        compute_limit_ms=2e-6 * cost.products / peaks["compute_gflops"],
-        memory_limit_ms=1e-6 * cost.bytes / peaks["read_gbps"],
+        gflops=2e-6 * work.macs / ms,
+        compute_limit_ms=work.compute_ms(limits),
+        memory_limit_ms=work.memory_ms(limits),
     )
 
 

@@ -19,11 +19,11 @@ from pycnn.batch import check_batch
 from pycnn.errors import ImageError, InputWarning, ShapeError, UnsupportedError
 from pycnn.formats import Content, write
 from pycnn.graph import Graph, Node
+from pycnn.inspection import Inspection
 from pycnn.memory import Memory, memory_of
 from pycnn.opset import DEFAULT_TUNING, Array, Shape, Tuning
 from pycnn.passes import optimize
 from pycnn.passport import Passport
-from pycnn.summary import Summary, summarize
 from pycnn.surgery import head_of, with_head
 from pycnn.vision.crops import check_count, crops_of_batch, crops_of_image
 from pycnn.vision.decode import as_list
@@ -67,7 +67,7 @@ class _Request(NamedTuple):
     softmax: bool
 
 
-class Model:
+class Model(Inspection):
     """A network with its weights; made by :func:`pycnn.load`.
 
     Safe to use from many threads and after a fork; pickles as its name and where its weights came
@@ -428,17 +428,6 @@ class Model:
             labels = None
         return Passport(variant, {**defaults, **self._choices}, self.preprocessing, labels, origin)
 
-    def summary(self, batch: int = 1, size: tuple[int, int] | None = None) -> Summary:
-        """Layers with output shape, parameters and multiply-adds, and the totals.
-
-        Parameters
-        ----------
-        batch : int
-        size : (height, width), optional
-            Of the input; default: the nominal one.
-        """
-        return summarize(self.graph, self._input_shapes(batch, size))
-
     def memory(self, batch: int = 1, size: tuple[int, int] | None = None) -> Memory:
         """Bytes that a run of this batch needs, exactly; computed without running anything."""
         return memory_of(self.graph, self._input_shapes(batch, size), self._backend)
@@ -491,13 +480,6 @@ class Model:
         if name not in self.graph.inputs:
             self.graph.node(name)  # raises with near matches
         return name
-
-    def _input_shapes(self, batch: int, size: tuple[int, int] | None) -> dict[str, Shape]:
-        if batch < 1 or (size is not None and min(size) < 1):
-            raise ShapeError(f"batch and size must be at least 1, got {batch} and {size}")
-        return {
-            name: (batch, c, *(size or (h, w))) for name, (c, h, w) in self.graph.inputs.items()
-        }
 
     def _given(self, batch: Any) -> list[Any]:
         """What is given for each input."""

@@ -1,4 +1,4 @@
-"""The table of a network's layers: shapes, parameters, multiply-adds."""
+"""The table of a network's layers: shapes, parameters, multiply-adds, receptive fields."""
 
 from __future__ import annotations
 
@@ -7,19 +7,37 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pycnn.graph import Graph
-from pycnn.opset import Shape
+from pycnn.graph import Graph, Node
+from pycnn.opset import OPS, Shape
+from pycnn.receptive_field import fields
+from pycnn.tables import html_table, sizes, text_table
+
+__all__ = ["Row", "Summary", "summarize", "trainable"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One layer. `parameters` counts what training changes; `macs` multiply-adds."""
+    """One layer.
+
+    Attributes
+    ----------
+    parameters
+        Numbers that training changes.
+    macs
+        Multiply-adds.
+    activation_bytes
+        Of its output in float32. A run needs less than their sum: see :meth:`Model.memory`.
+    receptive_field
+        Height and width of what a unit sees, in pixels of the input, padding included.
+    """
 
     name: str
     op: str
     output_shape: Shape
     parameters: int
     macs: int
+    activation_bytes: int
+    receptive_field: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -39,52 +57,57 @@ class Summary:
         """Multiply-adds of one run."""
         return sum(row.macs for row in self.rows)
 
+    @property
+    def activation_bytes(self) -> int:
+        """Bytes of all layers' outputs."""
+        return sum(row.activation_bytes for row in self.rows)
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "name": self.name,
             "parameters": self.parameters,
             "macs": self.macs,
+            "activation_bytes": self.activation_bytes,
             "layers": [asdict(row) for row in self.rows],
         }
 
     def __str__(self) -> str:
-        header = ("layer", "op", "output", "parameters", "MACs")
-        table = [
+        return f"{self.name}\n{text_table(_HEADER, self._cells(), left=3, total=True)}"
+
+    def _repr_html_(self) -> str:
+        return html_table(self.name, _HEADER, self._cells(), left=3, total=True)
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        """A line for each layer, then the totals."""
+        lines = [
             (
                 row.name,
                 row.op,
-                _sizes(row.output_shape),
+                sizes(row.output_shape),
                 f"{row.parameters:,}" if row.parameters else "",
                 f"{row.macs:,}" if row.macs else "",
+                f"{row.activation_bytes:,}",
+                _square(row.receptive_field),
             )
             for row in self.rows
         ]
-        total = ("total", "", "", f"{self.parameters:,}", f"{self.macs:,}")
-        widths = [max(len(line[i]) for line in (header, *table, total)) for i in range(5)]
-
-        def line(cells: tuple[str, ...]) -> str:
-            left = [cell.ljust(width) for cell, width in zip(cells[:3], widths[:3], strict=True)]
-            right = [cell.rjust(width) for cell, width in zip(cells[3:], widths[3:], strict=True)]
-            return "  ".join([*left, *right]).rstrip()
-
-        rule = "-" * len(line(header))
-        return "\n".join(
-            [self.name, rule, line(header), rule, *map(line, table), rule, line(total)]
-        )
+        totals = (self.parameters, self.macs, self.activation_bytes)
+        return [*lines, ("total", "", "", *(f"{value:,}" for value in totals), "")]
 
 
-def _sizes(shape: Shape) -> str:
-    """N x C x H x W, or N x C of a vector."""
-    return " x ".join(str(size) for size in (shape if shape[2:] != (1, 1) else shape[:2]))
+_HEADER = ("layer", "op", "output", "parameters", "MACs", "bytes", "field")
+
+
+def _square(size: tuple[int, int]) -> str:
+    return str(size[0]) if size[0] == size[1] else f"{size[0]} x {size[1]}"
 
 
 def summarize(graph: Graph, inputs: Mapping[str, Shape] | None = None) -> Summary:
     """Summary of the part of a graph that its outputs need."""
     graph = graph.with_outputs(graph.outputs)
     shapes = graph.shapes(inputs)
-    macs = graph.macs(shapes)
-    buffers = graph.buffers()
+    macs, seen = graph.macs(shapes), fields(graph, shapes)
     return Summary(
         graph.name,
         tuple(
@@ -92,13 +115,17 @@ def summarize(graph: Graph, inputs: Mapping[str, Shape] | None = None) -> Summar
                 node.name,
                 node.op,
                 shapes[node.name],
-                sum(
-                    math.prod(graph.parameters[name])
-                    for name in node.params.values()
-                    if name not in buffers
-                ),
+                trainable(graph, node),
                 macs[node.name],
+                4 * math.prod(shapes[node.name]),
+                seen[node.name].size,
             )
             for node in graph.nodes
         ),
     )
+
+
+def trainable(graph: Graph, node: Node) -> int:
+    """How many numbers of a layer training changes."""
+    roles = (role for role in node.params if role not in OPS[node.op].buffers)
+    return sum(math.prod(graph.parameters[node.params[role]]) for role in roles)

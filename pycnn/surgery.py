@@ -1,13 +1,26 @@
-"""Cutting a network in two, and giving it another head."""
+"""Cutting a network in two, giving it another head, replacing layers of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from pycnn.errors import ShapeError, UnsupportedError
+from pycnn.errors import ShapeError, UnknownNameError, UnsupportedError
 from pycnn.graph import Graph, Node
+from pycnn.opset import Attrs, ParamShapes, Shape
 
-__all__ = ["cut_points", "head_of", "rebuilt", "tail", "with_classifier", "with_head"]
+__all__ = [
+    "Build",
+    "cut_points",
+    "edited",
+    "head_of",
+    "rebuilt",
+    "tail",
+    "with_classifier",
+    "with_head",
+]
+
+# Adds layers to the graph, which read the given values; returns the last one's name.
+Build = Callable[..., str]
 
 # What may stand between the head and the output: it keeps each class in a channel of its own.
 _AFTER_HEAD = frozenset(
@@ -87,6 +100,136 @@ def with_classifier(graph: Graph, tap: str, classes: int) -> Graph:
         x = found.global_avg_pool("features/pool", x)
     found.output(found.linear("classifier", found.flatten("features", x), classes))
     return found
+
+
+def edited(
+    graph: Graph,
+    drop: Iterable[str] = (),
+    replace: Mapping[str, Build] | None = None,
+    insert: Mapping[str, Build] | None = None,
+) -> Graph:
+    """Return the part of the graph that its outputs need, with layers dropped, replaced, inserted.
+
+    Parameters and their shapes follow: a convolution that gets more channels gets more weights.
+
+    Parameters
+    ----------
+    drop : names of layers
+        What read a dropped layer reads its input, the first of several.
+    replace : mapping of layer to function
+        ``function(graph, *inputs)`` adds what stands in the layer's place with the graph's builder
+        methods, and returns the name of its last layer.
+    insert : mapping of layer or input to function
+        ``function(graph, x)`` adds what stands behind the layer.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such layer, or the function returned no layer's name.
+    ShapeError
+        Shapes no longer fit; the message names the layer.
+
+    Examples
+    --------
+    >>> from pycnn.models import find
+    >>> thin = edited(find("alexnet").graph(), drop=["norm1", "norm2"])
+    >>> "norm1" in thin.names()
+    False
+    """
+    graph = graph.with_outputs(graph.outputs)
+    dropped, replaced, inserted = set(drop), dict(replace or {}), dict(insert or {})
+    if both := dropped & set(replaced):
+        raise ValueError(f"{', '.join(sorted(both))}: dropped and replaced at once")
+    for name in (*dropped, *replaced, *(set(inserted) - set(graph.inputs))):
+        graph.node(name)  # raises with near matches
+    found = Graph(graph.name)
+    stands_for: dict[str, str] = {}  # the value that is read in the place of a layer
+
+    def built(function: Build, name: str, inputs: Iterable[str]) -> str:
+        made = function(found, *inputs)
+        if made not in found.names():
+            raise UnknownNameError(
+                f"{graph.name}: what was built for '{name}' is {made!r}, and not the name of a "
+                "layer of the graph that it was given"
+            )
+        return made
+
+    for name, size in graph.inputs.items():
+        stands_for[name] = found.input(name, size)
+        if name in inserted:
+            stands_for[name] = built(inserted[name], name, [name])
+    for node in graph.nodes:
+        name, inputs = node.name, [stands_for[source] for source in node.inputs]
+        if name in dropped:
+            made = inputs[0]
+        elif name in replaced:
+            made = built(replaced[name], name, inputs)
+        else:
+            made = _refit(found, node, inputs, graph.param_shapes(node))
+        stands_for[name] = built(inserted[name], name, [made]) if name in inserted else made
+    for public, layer in graph.outputs.items():
+        found.output(stands_for[layer], public)
+    return found
+
+
+def _refit(graph: Graph, node: Node, inputs: Sequence[str], params: ParamShapes) -> str:
+    """Append a node, whose parameters had these shapes elsewhere."""
+    attrs, shapes = node.attrs, params
+    if node.op in _REFIT and params:
+        try:
+            attrs, shapes = _REFIT[node.op](node.attrs, params, graph.shape(inputs[0]))
+        except ShapeError as error:
+            raise ShapeError(f"layer '{node.name}' of {graph.name}: {error}") from None
+    return graph.add_node(node.name, node.op, inputs, attrs, shapes, node.params)
+
+
+Refit = tuple[Attrs, ParamShapes]
+
+
+def _refit_conv2d(attrs: Attrs, params: ParamShapes, x: Shape) -> Refit:
+    if "connections" in attrs:
+        if attrs["in_channels"] != x[1]:
+            raise ShapeError(
+                f"its table connects {attrs['in_channels']} maps, and the input has {x[1]}"
+            )
+        return attrs, params
+    out_channels, per_group, *window = params["weight"]
+    groups = attrs["groups"]
+    if groups > 1 and per_group == 1:  # depthwise: a group for each channel
+        attrs = {**attrs, "groups": x[1]}
+        groups, out_channels = x[1], out_channels // groups * x[1]
+    if x[1] % groups:
+        raise ShapeError(f"{x[1]} channels cannot be cut into {groups} groups")
+    shapes = {**params, "weight": (out_channels, x[1] // groups, *window)}
+    if "bias" in params:
+        shapes["bias"] = (out_channels,)
+    return attrs, shapes
+
+
+def _refit_matrix(attrs: Attrs, params: ParamShapes, x: Shape) -> Refit:
+    return attrs, {**params, "weight": (params["weight"][0], x[1])}
+
+
+def _refit_channels(attrs: Attrs, params: ParamShapes, x: Shape) -> Refit:
+    return attrs, dict.fromkeys(params, (x[1],))
+
+
+def _refit_binary(attrs: Attrs, params: ParamShapes, x: Shape) -> Refit:
+    channels, *image = attrs["shape"]
+    if channels == 1 or image != [1, 1]:  # no number for each channel: it fits or it does not
+        return attrs, params
+    return {**attrs, "shape": (x[1], 1, 1)}, {"weight": (x[1],)}
+
+
+# Op -> new attributes and parameter shapes, of the old ones and the shape of the input.
+_REFIT: dict[str, Callable[[Attrs, ParamShapes, Shape], Refit]] = {
+    "conv2d": _refit_conv2d,
+    "linear": _refit_matrix,
+    "rbf": _refit_matrix,
+    "batch_norm": _refit_channels,
+    "channel_affine": _refit_channels,
+    "binary": _refit_binary,
+}
 
 
 def cut_points(graph: Graph) -> list[str]:

@@ -36,7 +36,7 @@ def randomise(net: Net, seed: int) -> Net:
         return low + (high - low) * torch.rand(t.shape, generator=generator)
 
     results = {"data": torch.randn(2, *net.input_shape, generator=generator)}
-    loud = _layers_before_lrn(net)
+    loud = layers_before_lrn(net)
     with torch.no_grad():
         for name, module, inputs in net.steps:
             xs = [results[i] for i in inputs]
@@ -70,7 +70,7 @@ def stds(net: Net, x: Tensor) -> dict[str, float]:
         return {name: float(y.std()) for name, y in net.forward_all(x).items()}
 
 
-def _layers_before_lrn(net: Net) -> set[str]:
+def layers_before_lrn(net: Net) -> set[str]:
     """The convolutions whose results reach an LRN through ReLUs and pools alone."""
     steps = {name: (module, inputs) for name, module, inputs in net.steps}
     found = set()

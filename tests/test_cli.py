@@ -91,6 +91,10 @@ def test_an_unreadable_image_does_not_stop_the_others(tmp_path: Path) -> None:
         (("summary", "lenet5", "--size", "32"), 2, "HEIGHTxWIDTH"),
         (("summary", "lenet5", "--size", "8x8"), 1, "layer 'c3'"),
         (("sumary", "lenet5"), 2, "sumary"),
+        (("cost", "vgg16", "conv11"), 1, "did you mean 'conv1_1'"),
+        (("whatif", "vgg16", "conv1_1"), 2, "--width"),
+        (("whatif", "vgg16", "conv1_1", "--bottleneck", "no"), 2, "neither a number nor none"),
+        (("whatif", "vgg16", "conv1_1", "--bottleneck", "none"), 1, "no bottleneck in front"),
     ],
 )
 def test_errors(arguments: tuple[str, ...], status: int, message: str) -> None:
@@ -191,6 +195,15 @@ def test_diff() -> None:
     assert "differ in nothing" in pycnn_command("diff", "lenet5", "lenet5").stdout
 
 
+def test_diff_of_a_file(tmp_path: Path) -> None:
+    path = str(tmp_path / "edited.safetensors")
+    pycnn.load("lenet5").edit(drop="s2/tanh").save(path)
+    found = document("diff", "lenet5", path)
+    table = {row["what"]: row for row in found["differences"]}
+    assert table["s2/tanh"][path] == "-"
+    assert "MACs" not in table
+
+
 def test_convert(tmp_path: Path) -> None:
     model = pycnn.load("lenet5")
     bare, saved, again = (tmp_path / name for name in ("bare.npz", "saved.safetensors", "a.npz"))
@@ -246,6 +259,52 @@ def test_summary() -> None:
     wide = document("summary", "inception_v1", "--size", "224x224")
     assert wide["macs"] == 1_582_671_872
     assert "61,706" in pycnn_command("summary", "lenet5").stdout
+
+
+def test_cost() -> None:
+    found = document("cost", "inception_v1", "inception_3a/5x5")
+    assert found["saving"]["macs_without"] == 120_422_400
+    assert found["saving"]["total_macs"] == 12_443_648
+    assert "9.7 times" in pycnn_command("cost", "inception_v1", "inception_3a/5x5").stdout
+    one, two = (document("cost", "resnet18", "conv1", "--size", s) for s in ("32x32", "64x32"))
+    assert two["macs"] == 2 * one["macs"]
+
+
+def test_whatif() -> None:
+    found = document("whatif", "inception_v1", "inception_3a/5x5", "--bottleneck", "none")
+    assert found["after"]["macs"] - found["before"]["macs"] == 120_422_400 - 12_443_648
+    text = pycnn_command("whatif", "vgg16", "conv1_1", "--width", "32", "--kernel", "5").stdout
+    assert "width=32, kernel_size=5" in text
+
+
+def test_draw(tmp_path: Path) -> None:
+    out = tmp_path / "alexnet.svg"
+    assert document("draw", "alexnet", "--out", str(out)) == {"file": str(out), "svg": None}
+    assert pycnn_command("draw", "alexnet").stdout == out.read_text()
+    assert ">AlexNet</text>" in out.read_text()
+
+
+def test_parity() -> None:
+    found = document("parity", "lenet5", "--isa", "baseline", "--algorithm", "direct")
+    (run,) = found["runs"]
+    assert (run["isa"], run["algorithms"], run["diverges"]) == ("baseline", "direct", None)
+    assert found["holds"] is True
+    arguments = ("parity", "lenet5", "--algorithm", "latency", "--layers", "--tolerance", "1e-9")
+    done = pycnn_command(*arguments)
+    assert done.returncode == 1
+    assert "beyond the tolerance" in done.stderr
+    assert "c5/tanh" in done.stdout
+
+
+def test_profile(tmp_path: Path) -> None:
+    chart, trace = tmp_path / "chart.svg", tmp_path / "trace.json"
+    arguments = ("profile", "lenet5", "--runs", "2", "--chart", str(chart), "--trace", str(trace))
+    found = document(*arguments)
+    assert found["network"] == "lenet5@mnist"
+    assert {layer["name"] for layer in found["layers"]} > {"c1", "s2/tanh", "output"}
+    assert chart.read_text().startswith("<svg")
+    assert json.loads(trace.read_text())["traceEvents"]
+    assert "of the limit" in pycnn_command("profile", "lenet5", "--runs", "1").stdout
 
 
 def test_bench() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import re
 from collections.abc import Callable
@@ -451,7 +452,10 @@ def test_summary_adds_up(lenet: Model) -> None:
     assert table.parameters == 61_706
     assert table.macs == 3 * 416_520
     assert table.rows[0].output_shape == (3, 6, 28, 28)
-    assert str(table).splitlines()[-1].split() == ["total", "61,706", "1,249,560"]
+    assert str(table).splitlines()[-1].split() == ["total", "61,706", "1,249,560", "123,288"]
+    assert table.activation_bytes == sum(4 * 3 * math.prod(r.output_shape[1:]) for r in table.rows)
+    assert table.rows[3].receptive_field == (14, 14)
+    assert "<td" in table._repr_html_() and "61,706" in table._repr_html_()
 
 
 def test_repr_says_what_it_is(lenet: Model) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 import pycnn
 from pycnn import Graph, Model
 from pycnn.models import find, variants
-from pycnn.surgery import cut_points, head_of, tail, with_classifier, with_head
+from pycnn.surgery import cut_points, edited, head_of, tail, with_classifier, with_head
 from pycnn.weights import ArrayWeights, RandomWeights
 
 # What the papers' Caffe files call the last layer with weights.
@@ -164,3 +165,85 @@ def test_with_classifier_averages_images() -> None:
     model = Model(graph, RandomWeights(graph))
     assert model.graph.names() == ["data", "conv", "features/pool", "features", "classifier"]
     assert model.run(np.zeros((2, 3, 8, 8), np.float32)).shape == (2, 5)
+
+
+# Editing ------------------------------------------------------------------------------------------
+
+
+def test_dropping_a_layer(rng: np.random.Generator) -> None:
+    model = pycnn.load("nin_cifar10", weights="random", check_input=False)
+    edited = model.edit(drop=["drop3", "drop6"])
+    x = rng.standard_normal((2, 3, 32, 32)).astype(np.float32)
+    np.testing.assert_array_equal(edited.run(x), model.run(x))  # dropout is the identity
+    assert "drop3" not in edited.taps
+    assert "drop3" in model.taps
+    assert edited.labels == model.labels
+    last = model.edit(drop="flatten")
+    assert last.graph.outputs == {"flatten": "pool3"}
+    np.testing.assert_array_equal(last.run(x).reshape(2, 10), model.run(x))
+
+
+def test_replacing_a_layer(rng: np.random.Generator) -> None:
+    model = pycnn.load("lenet5", check_input=False)
+    x = rng.standard_normal((2, 1, 32, 32)).astype(np.float32)
+    edited = model.edit(replace={"f6/tanh": lambda g, x: g.relu("f6/relu", x)})
+    before = model.run(x, taps=["f6"], until="f6")["f6"]
+    np.testing.assert_array_equal(edited.run(x, until="f6/relu"), np.maximum(before, 0))
+    # A wider layer: what reads it gets new weights, the rest stays.
+    wide = model.edit(replace={"f6": lambda g, x: g.linear("f6", x, 90)}, seed=3)
+    assert wide.graph.parameters["output.weight"] == (10, 90)
+    np.testing.assert_array_equal(wide.run(x, until="c5/tanh"), model.run(x, until="c5/tanh"))
+    # Two inputs.
+    residual = pycnn.load("resnet20", weights="random", check_input=False)
+    product = residual.edit(
+        replace={"res2a": lambda g, a, b: g.binary("res2a", a, b, kind="multiply")}
+    )
+    assert product.graph.node("res2a").inputs == residual.graph.node("res2a").inputs
+
+
+def test_inserting_a_layer(rng: np.random.Generator) -> None:
+    model = pycnn.load("lenet5", check_input=False)
+    x = rng.standard_normal((2, 1, 32, 32)).astype(np.float32)
+    twice = model.edit(insert={"data": lambda g, x: g.affine("twice", x, scale=2)})
+    np.testing.assert_array_equal(twice.run(x), model.run(2 * x))
+    values = {"scale.weight": np.full(6, 2), "scale.bias": np.zeros(6)}
+    arrays = {name: value.astype(np.float32) for name, value in values.items()}
+    scaled = model.edit(insert={"c1": lambda g, x: g.channel_affine("scale", x)}, weights=arrays)
+    np.testing.assert_allclose(
+        scaled.run(x, until="s2"), 2 * model.run(x, until="s2"), rtol=1e-5, atol=1e-6
+    )
+    new_head = model.edit(replace={"output": lambda g, x: g.linear("output", x, 3)})
+    assert new_head.labels is None
+    assert new_head.preprocessing == model.preprocessing
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "message"),
+    [
+        ({"drop": "s22"}, pycnn.UnknownNameError, "did you mean 's2'"),
+        ({"replace": {"s22": lambda g, x: x}}, pycnn.UnknownNameError, "did you mean 's2'"),
+        ({"insert": {"dat": lambda g, x: x}}, pycnn.UnknownNameError, "did you mean 'data'"),
+        ({"insert": {"s2": lambda g, x: None}}, pycnn.UnknownNameError, "built for 's2' is None"),
+        ({"drop": "s2", "replace": {"s2": lambda g, x: x}}, ValueError, "dropped and replaced"),
+        ({"drop": ["s2", "s4", "flatten"]}, pycnn.ShapeError, "layer 'c5'"),
+        ({"weights": {"c9.weight": np.ones(3)}}, pycnn.WeightsError, "no parameter c9.weight"),
+        ({"weights": {"c1.bias": np.ones(3)}}, pycnn.WeightsError, r"c1.bias: \(3,\), expected"),
+    ],
+)
+def test_edits_that_cannot_be(how: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        pycnn.load("lenet5").edit(**how)
+
+
+def test_channels_follow_an_edit() -> None:
+    def shapes_with(op: Callable[[Graph, str], str]) -> dict[str, tuple[int, ...]]:
+        graph = build(conv, op, lambda g, x: g.relu("relu", x))
+        wide = edited(graph, replace={"conv": lambda g, x: g.conv2d("conv", x, 8, 3)})
+        return wide.parameters
+
+    assert shapes_with(lambda g, x: g.prelu("p", x))["p.weight"] == (8,)
+    assert shapes_with(lambda g, x: g.conv2d("d", x, 8, 3, groups=4))["d.weight"] == (16, 1, 3, 3)
+    assert shapes_with(lambda g, x: g.conv2d("g", x, 8, 3, groups=2))["g.weight"] == (8, 4, 3, 3)
+    graph = build(conv, lambda g, x: g.conv2d("two", x, 8, 3, groups=2))
+    with pytest.raises(pycnn.ShapeError, match="layer 'two' of net: 5 channels cannot be cut"):
+        edited(graph, replace={"conv": lambda g, x: g.conv2d("conv", x, 5, 3)})

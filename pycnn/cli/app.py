@@ -11,11 +11,15 @@ from pycnn import __version__
 from pycnn.cli.bench import bench
 from pycnn.cli.classify import classify
 from pycnn.cli.convert import convert
+from pycnn.cli.cost import cost, whatif
 from pycnn.cli.diff import diff
 from pycnn.cli.doctor import doctor
+from pycnn.cli.draw import draw
 from pycnn.cli.fetch import fetch
 from pycnn.cli.info import info
 from pycnn.cli.list import list_variants
+from pycnn.cli.parity import parity
+from pycnn.cli.profile import profile
 from pycnn.cli.summary import summary
 from pycnn.cli.train import train
 
@@ -62,6 +66,11 @@ app.command()(fetch)
 app.command()(convert)
 app.command()(classify)
 app.command()(summary)
+app.command()(cost)
+app.command()(whatif)
+app.command()(draw)
+app.command()(profile)
+app.command()(parity)
 app.command()(bench)
 app.command()(train)
 app.command()(doctor)

@@ -15,6 +15,7 @@ from pycnn.models import find, names, variants
 if TYPE_CHECKING:
     from pycnn.graph import Graph
     from pycnn.model import Model
+    from pycnn.opset import Shape
 
 
 def complete_name(incomplete: str) -> list[str]:
@@ -46,6 +47,7 @@ Options = Annotated[
     list[str] | None,
     typer.Option("--option", metavar="KEY=VALUE", help="A choice of the network, as in `info`."),
 ]
+Size = Annotated[str | None, typer.Option(metavar="HxW", help="Another image size.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -87,7 +89,7 @@ def load_model(
     from pycnn.loading import load
 
     how: dict[str, Any] = {"threads": threads, "isa": isa, "device": device, "dtype": dtype}
-    if _is_file(name, options):
+    if is_file(name, options):
         return load(name, weights, check_input=False, **how)
     choices = parse_choices(name, options)
     # Only where there are none: weights that do not fit are an error, not a reason for others.
@@ -102,12 +104,26 @@ def graph_of(name: str, options: Sequence[str] | None) -> Graph:
     from pycnn.formats import holds_graph, open_graph
     from pycnn.loading import load
 
-    if not _is_file(name, options):
+    if not is_file(name, options):
         return find(name).graph(**parse_choices(name, options))
     return open_graph(name)[0] if holds_graph(name) else load(name).graph
 
 
-def _is_file(name: str, options: Sequence[str] | None) -> bool:
+def inputs_of(graph: Graph, batch: int, size: str | None) -> dict[str, Shape]:
+    """Shapes of a graph's inputs, for images of its own size or of "HxW"."""
+    hw = parse_size(size) if size else None
+    return {key: (batch, c, *(hw or (h, w))) for key, (c, h, w) in graph.inputs.items()}
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width from "HxW"."""
+    height, x, width = text.lower().partition("x")
+    if not (x and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise typer.BadParameter(f"'{text}' is not HEIGHTxWIDTH, such as 224x224")
+    return int(height), int(width)
+
+
+def is_file(name: str, options: Sequence[str] | None) -> bool:
     """Whether a file is meant, by the suffix; these leave nothing to choose."""
     from pycnn.formats import holds_graph, holds_weights
 
