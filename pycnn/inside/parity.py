@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pycnn import _core
-from pycnn.backend import Cpu, Parameters
+from pycnn.backend import Cpu, Parameters, Wanted
 from pycnn.errors import UnsupportedError, suggest
 from pycnn.graph import Graph, Node
 from pycnn.inside import golden, references
@@ -310,7 +310,7 @@ def _run(
 
     tapped = optimize(graph.with_outputs({layer: layer for layer in layers}))
     (name,), (n, c, h, w) = graph.inputs, x.shape
-    plan = backend.compile(tapped, {name: (n, c, h, w)}, {name: "float32"}, source)
+    plan = backend.compile(Wanted(tapped, {name: (n, c, h, w)}, {name: "float32"}, source))
     return plan.run([x], backend.threads), plan.graph
 
 

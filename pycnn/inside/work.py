@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pycnn.backend import Cpu, Parameters
+from pycnn.backend import Cpu, Parameters, Wanted
 from pycnn.graph import Graph, Node
 from pycnn.opset import DEFAULT_TUNING, Array, Shape, dense_weight_shape
 
@@ -141,6 +141,6 @@ def _fastest_s(graph: Graph, threads: int, isa: str) -> float:
     ((name, (c, h, w)),) = graph.inputs.items()
     x: Array = np.ones((1, c, h, w), np.float32)
     backend = Cpu(threads, isa, DEFAULT_TUNING)
-    plan = backend.compile(graph, {name: (1, c, h, w)}, {name: "float32"}, source)
+    plan = backend.compile(Wanted(graph, {name: (1, c, h, w)}, {name: "float32"}, source))
     step = plan.program.names.index("y")
     return min(plan.profile([x], threads)[step][1] for _ in range(_REPEATS))
