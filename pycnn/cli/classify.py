@@ -108,7 +108,10 @@ def _classify_one(
     from pycnn.vision.crops import crops_of_image
 
     if network.preprocessing is None:
-        raise UnsupportedError(f"{network.name} does not know how its images are preprocessed")
+        raise UnsupportedError(
+            f"{network.name} does not know how its images are preprocessed; in Python, set "
+            "model.preprocessing, and model.save keeps it"
+        )
     views = [(0, x) for x in crops_of_image(file, crops or 1, network.preprocessing)]
     if not warm:  # the first run of a shape compiles its plan and packs the weights
         average(network.probabilities, views, 1)
