@@ -112,8 +112,8 @@ def train(
         for epoch in range(schedule.epochs):
             start = time.perf_counter()
             module.train()
-            step = training.epoch(epoch), schedule.batch_size
-            learnt = _epoch(module, *step, optimiser, decay, weights, advance)
+            images = training.epoch(epoch)
+            learnt = _epoch(module, images, schedule.batch_size, optimiser, decay, weights, advance)
             module.eval()
             held_out = measure(*logits_of(module, validation))
             seconds = time.perf_counter() - start
