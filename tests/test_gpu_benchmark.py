@@ -80,11 +80,13 @@ def test_an_engine_that_fails_is_told_and_the_others_go_on(monkeypatch: pytest.M
     def fails(job: Any) -> Any:
         raise RuntimeError("no compiler here")
 
-    monkeypatch.setitem(harness.ENGINES, "torch_compile", fails)
+    def right(job: Any) -> Any:
+        return lambda: job.net(job.x)
+
+    engines = {"pycnn": right, "torch_compile": fails, "torch_graph": right}
+    monkeypatch.setattr(harness, "ENGINES", engines)
     turns = harness.Turns(1, 0.0, 1)
-    found = harness.measure(
-        Cell("lenet5", 1, "float32"), ["pycnn", "torch_compile", "torch_graph"], turns, Rehearsal()
-    )
+    found = harness.measure(Cell("lenet5", 1, "float32"), list(engines), turns, Rehearsal())
     entry = {**entry_of({}), **found}
     assert entry["engines"]["torch_compile"]["failed"] == "RuntimeError: no compiler here"
     assert entry["best_other"] == "torch_graph"
