@@ -138,8 +138,10 @@ def test_an_output_on_the_way() -> None:
 
 def test_names_are_no_markup() -> None:
     g = Graph("<script>&")
-    g.output(g.relu('"<b>', g.conv2d("<i>&", g.input("<data>", (1, 4, 4)), 2, 1)))
+    x = g.lrn("\x1b[31m\n", g.conv2d("<i>&", g.input("<data>", (1, 4, 4)), 2, 1))
+    g.output(g.relu('"<b>', x))
     svg = draw(g)
+    assert "\x1b" not in svg
     assert "<script>" not in svg and "<i>" not in svg
     assert "<i>&" in boxes(svg)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
+from html import escape as escape_markup
 
 from pycnn.inside.draw.cells import INPUT, Cell
+from pycnn.tables import printable
 
-__all__ = ["BOX_HEIGHT", "Canvas", "box_width"]
+__all__ = ["BOX_HEIGHT", "Canvas", "box_width", "escape", "text_width"]
 
 LABEL_PX, NAME_PX = 11.5, 9.5
 BOX_HEIGHT = 32.0
@@ -49,6 +50,11 @@ def box_width(cells: Sequence[Cell], prefix: str = "") -> float:
     needed = [text_width(cell.label, LABEL_PX, bold=True) for cell in cells]
     needed += [text_width(cell.name.removeprefix(prefix), NAME_PX) for cell in cells]
     return min(max(NARROWEST, *needed) + 9, WIDEST)
+
+
+def escape(text: str) -> str:
+    """Make text of a name, line by line: XML has no control characters."""
+    return "\n".join(escape_markup(printable(line)) for line in text.split("\n"))
 
 
 class Canvas:
