@@ -89,7 +89,7 @@ class Inspection(ABC):
         >>> import pycnn
         >>> model = pycnn.load("lenet5")
         >>> model.what_if("c5", width=60).after.parameters
-        32566
+        32606
         """
         from pycnn.inside import what_if
 
