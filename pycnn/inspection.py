@@ -89,7 +89,7 @@ class Inspection(ABC):
         >>> import pycnn
         >>> model = pycnn.load("lenet5")
         >>> model.what_if("c5", width=60).after.parameters
-        32566
+        32606
         """
         from pycnn.inside import what_if
 
@@ -104,7 +104,7 @@ class Inspection(ABC):
             inputs=self._input_shapes(1, size),
         )
 
-    def draw(self, *, fold: bool | None = None) -> str:
+    def draw(self, *, fold: bool | None = None, volumes: bool | None = None) -> str:
         """Draw the network as its paper does: an SVG document, which a notebook shows.
 
         See :func:`pycnn.inside.draw`.
@@ -118,7 +118,8 @@ class Inspection(ABC):
         """
         from pycnn.inside import draw
 
-        return draw(self.graph, fold=fold, title=self.variant.title if self.variant else None)
+        title = self.variant.title if self.variant else None
+        return draw(self.graph, fold=fold, volumes=volumes, title=title)
 
     def profile(
         self, batch: int = 1, *, size: tuple[int, int] | None = None, runs: int = 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-__all__ = ["html_table", "sizes", "text_table"]
+__all__ = ["html_table", "printable", "sizes", "text_table"]
 
 
 def text_table(
@@ -15,6 +15,7 @@ def text_table(
 
     With `total` the last line stands below a rule of its own.
     """
+    header, lines = list(map(printable, header)), [list(map(printable, cells)) for cells in lines]
     widths = [max(len(cells[i]) for cells in (header, *lines)) for i in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:
@@ -43,7 +44,7 @@ def html_table(
     def row(tag: str, cells: Sequence[str]) -> str:
         made = (
             f'<{tag} style="text-align:{"left" if i < left else "right"}">'
-            f"{html.escape(cell)}</{tag}>"
+            f"{html.escape(printable(cell))}</{tag}>"
             for i, cell in enumerate(cells)
         )
         return f"<tr>{''.join(made)}</tr>"
@@ -59,3 +60,16 @@ def html_table(
 def sizes(shape: Sequence[int]) -> str:
     """N x C x H x W, or N x C of a vector."""
     return " x ".join(str(size) for size in (shape if tuple(shape[2:]) != (1, 1) else shape[:2]))
+
+
+def printable(text: str) -> str:
+    r"""Escape what is no character to print: names in a file may hold a terminal's commands.
+
+    Examples
+    --------
+    >>> print(printable("\x1b[31mred [1].png"))
+    \x1b[31mred [1].png
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -307,6 +307,23 @@ def test_profile(tmp_path: Path) -> None:
     assert "of the limit" in pycnn_command("profile", "lenet5", "--runs", "1").stdout
 
 
+def test_look(tmp_path: Path) -> None:
+    out = str(tmp_path / "picture.png")
+    assert document("look", "filters", "lenet5", "c1", "--out", out)["size"] == [124, 82]
+    with Image.open(out) as picture:
+        assert picture.size == (124, 82)
+    maps = document("look", "maps", "lenet5", "c1", THREE, "--out", out)
+    assert maps["file"] == out
+    found = document("look", "regions", "lenet5", "c3", "5", str(SAMPLES), "--out", out)
+    assert len(found["regions"]) == 9
+    assert Path(found["regions"][0]["image"]).parent == SAMPLES
+    arguments = ("look", "cam", "resnet20", THREE, "--weights", "random", "--class", "ship")
+    assert document(*arguments, "--out", out)["label"] == "ship"
+    done = pycnn_command("look", "cam", "lenet5", THREE, "--out", out)
+    assert done.returncode == 1
+    assert "no class activation maps" in done.stderr
+
+
 def test_bench() -> None:
     result = document("bench", "lenet5", "--runs", "3", "--batch", "2", "--threads", "1")
     assert result["model"] == "lenet5@mnist"

@@ -35,7 +35,7 @@ def test_every_layer_of_every_network_is_explained(name: str) -> None:
     table = {row.name: row for row in summarize(graph).rows}
     macs = graph.macs()
     # A layer of each kind and place; all of the deepest networks would take seconds.
-    for node in graph.nodes[:: 1 + len(graph.nodes) // 40]:
+    for node in graph.nodes[:: 1 + len(graph.nodes) // 25]:
         cost = explain_cost(graph, node.name)
         assert cost.macs == macs[node.name]
         if cost.formula:

@@ -18,12 +18,18 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def boxes(svg: str) -> dict[str, tuple[float, float, float, float]]:
-    """Layer -> x, y, width, height of the box that begins with it."""
+    """Layer -> x, y, width, height of the box, or of the front of the volume, with its tip."""
     found = {}
     for group in ET.fromstring(svg).iter(f"{SVG}g"):
         title, rect = group.find(f"{SVG}title"), group.find(f"{SVG}rect")
-        if title is not None and rect is not None and title.text:
-            name = title.text.split("\n")[0].rpartition(" (")[0] or title.text
+        if title is None or not title.text:
+            continue
+        name = title.text.split("\n")[0].rpartition(" (")[0] or title.text
+        if (front := group.find(f"{SVG}polygon")) is not None:
+            corners = [tuple(map(float, p.split(","))) for p in front.get("points", "").split()]
+            (left, top), (right, low) = corners[0], corners[2]
+            found[name] = (left, top, right - left, low - top)
+        elif rect is not None:
             found[name] = tuple(float(rect.get(key, "0")) for key in ("x", "y", "width", "height"))
     return found  # type: ignore[return-value]
 
@@ -96,6 +102,22 @@ def test_deep_networks_are_folded() -> None:
     assert (len(repeat.elements), repeat.times, repeat.last) == (2, 3, "b2")
 
 
+@pytest.mark.parametrize("name", ["lenet5", "lenet5_1998", "alexnet", "alexnet@torchvision"])
+def test_short_chains_are_volumes(name: str) -> None:
+    graph = find(name).graph()
+    svg = draw(graph)
+    drawn, shapes = boxes(svg), graph.shapes()
+    assert list(drawn) == [cell for cell in graph.names() if cell in drawn]
+    assert [x for x, *_ in drawn.values()] == sorted(x for x, *_ in drawn.values())
+    images = [cell for cell in drawn if shapes[cell][2] > 1]
+    heights = [drawn[cell][3] for cell in images]
+    assert heights == sorted(heights, reverse=True)  # the image shrinks
+    assert svg.count("<circle") == len(images) - 1  # a window on each leads to the next
+    assert set(boxes(draw(graph, volumes=False))) >= set(drawn)
+    with pytest.raises(pycnn.UnsupportedError, match="no chain of twelve"):
+        draw(find("vgg16").graph(), volumes=True)
+
+
 def test_auxiliary_heads_hang_beside() -> None:
     graph = find("inception_v1").graph(aux=True)
     heads = [e for e in arranged(*cells_of(graph)) if isinstance(e, Head)]
@@ -138,8 +160,10 @@ def test_an_output_on_the_way() -> None:
 
 def test_names_are_no_markup() -> None:
     g = Graph("<script>&")
-    g.output(g.relu('"<b>', g.conv2d("<i>&", g.input("<data>", (1, 4, 4)), 2, 1)))
+    x = g.lrn("\x1b[31m\n", g.conv2d("<i>&", g.input("<data>", (1, 4, 4)), 2, 1))
+    g.output(g.relu('"<b>', x))
     svg = draw(g)
+    assert "\x1b" not in svg
     assert "<script>" not in svg and "<i>" not in svg
     assert "<i>&" in boxes(svg)
 

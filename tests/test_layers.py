@@ -57,7 +57,7 @@ PYTHON_LAYERS = [
 UPWARDS = {("model", "loading"), ("inspection", "model"), ("inspection", "inside")}
 # Who may use what is not everybody's.
 THIRD_PARTY = {
-    "PIL": {"vision"},
+    "PIL": {"cli", "inside", "vision"},
     "typer": {"cli"},
     "rich": {"cli", "hub", "transfer"},
     "safetensors": {"formats"},

@@ -18,6 +18,7 @@ from pycnn.cli.draw import draw
 from pycnn.cli.fetch import fetch
 from pycnn.cli.info import info
 from pycnn.cli.list import list_variants
+from pycnn.cli.look import look
 from pycnn.cli.parity import parity
 from pycnn.cli.profile import profile
 from pycnn.cli.summary import summary
@@ -71,6 +72,7 @@ app.command()(whatif)
 app.command()(draw)
 app.command()(profile)
 app.command()(parity)
+app.add_typer(look, name="look")
 app.command()(bench)
 app.command()(train)
 app.command()(doctor)

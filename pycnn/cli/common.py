@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pycnn.models import find, names, variants
+from pycnn.tables import printable
 
 if TYPE_CHECKING:
     from pycnn.graph import Graph
@@ -142,19 +143,6 @@ def print_json(value: Any) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     print(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2))
-
-
-def printable(text: str) -> str:
-    r"""Escape what is no character to print: a file name may hold a terminal's commands.
-
-    Examples
-    --------
-    >>> print(printable("\x1b[31mred [1].png"))
-    \x1b[31mred [1].png
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def print_table(

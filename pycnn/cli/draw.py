@@ -22,6 +22,10 @@ def draw(
             "--fold/--unfold", help="Draw equal blocks once; by default in deep networks only."
         ),
     ] = None,
+    volumes: Annotated[
+        bool | None,
+        typer.Option("--volumes/--boxes", help="Draw what layers give; by default short chains."),
+    ] = None,
     option: Options = None,
     as_json: Json = False,
 ) -> None:
@@ -29,7 +33,7 @@ def draw(
     from pycnn.inside import draw
 
     title = None if is_file(name, option) else find(name).title
-    svg = draw(graph_of(name, option), fold=fold, title=title)
+    svg = draw(graph_of(name, option), fold=fold, volumes=volumes, title=title)
     if out is not None:
         out.write_text(svg, encoding="utf-8")
     if as_json:

@@ -178,7 +178,9 @@ def explain_cost(graph: Graph, layer: str, inputs: Mapping[str, Shape] | None = 
     shapes = graph.shapes(inputs)
     macs = graph.macs(shapes)
     bottleneck = bottleneck_of(graph, node)
-    behind = next((n for n in graph.nodes if bottleneck_of(graph, n) == node), None)
+    behind = _behind(graph, node)
+    if behind is not None and bottleneck_of(graph, behind) != node:
+        behind = None
     return Cost(
         network=graph.name,
         layer=layer,
@@ -216,6 +218,15 @@ def bottleneck_of(graph: Graph, node: Node) -> Node | None:
             return None
         name = before.inputs[0]
     return None
+
+
+def _behind(graph: Graph, node: Node) -> Node | None:
+    """The only reader of a layer, behind normalisation and activation."""
+    consumers = graph.consumers()
+    readers = consumers[node.name]
+    while len(readers) == 1 and readers[0].op in _BETWEEN:
+        readers = consumers[readers[0].name]
+    return readers[0] if len(readers) == 1 else None
 
 
 def _window(graph: Graph, node: Node) -> tuple[int, int]:

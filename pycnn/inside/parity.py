@@ -116,9 +116,19 @@ class Parity:
         return all(run.diverges is None for run in self.runs)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """For JSON; an error that is no number is null."""
         runs = [
-            {**asdict(run), "diverges": run.diverges, "worst": run.worst.name} for run in self.runs
+            {
+                "isa": run.isa,
+                "algorithms": run.algorithms,
+                "diverges": run.diverges,
+                "worst": run.worst.name,
+                "layers": [
+                    {key: _finite(value) for key, value in asdict(layer).items()}
+                    for layer in run.layers
+                ],
+            }
+            for run in self.runs
         ]
         return {
             "network": self.network,
@@ -333,6 +343,10 @@ def _difference(values: Array, reference: references.Reference) -> npt.NDArray[n
     taken = flat if reference.places is None else flat[reference.places]
     difference: npt.NDArray[np.float64] = taken.astype(np.float64) - reference.values
     return difference
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _number(value: float) -> str:

@@ -7,12 +7,12 @@ import statistics
 import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
 
 from pycnn.compile import Plan
+from pycnn.inside.draw.canvas import escape
 from pycnn.inside.work import Limits, measure_limits, work_of
 from pycnn.opset import Array
 from pycnn.tables import html_table, text_table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from pycnn.errors import ImageError
 from pycnn.vision.augmentation import Augmentation
 from pycnn.vision.decode import ImageLike, as_list, decode
 from pycnn.vision.geometry import Frames
-from pycnn.vision.preprocess import MAX_SIDE, Preprocessing
+from pycnn.vision.preprocess import MAX_SIDE, Preprocessing, as_pixels
 from pycnn.vision.render import Renderer
 from pycnn.vision.steps import Draw
 
@@ -78,22 +77,13 @@ def _tiles(
         bare = Preprocessing((int(frames.heights[0]), int(frames.widths[0])))
         first = np.asarray(decoded)
     else:
-        channels = "L" if preprocessing.channels == "L" else "RGB"
-        bare = dataclasses.replace(
-            preprocessing, channels=channels, scale=1.0, mean=(0.0,), std=(1.0,)
-        )
-        first = _as_pixels(bare(decoded))
+        bare = preprocessing.bare()
+        first = preprocessing.pixels(decoded)
     renderer = Renderer(bare, augmentation, seed)
     tiles = [first]
     x = np.empty((1, *bare.shape), np.float32)
     for epoch in range(count - 1):
         for error in renderer.render(x, [decoded], np.array([sample]), epoch).values():
             raise error
-        tiles.append(_as_pixels(x[0]))
+        tiles.append(as_pixels(x[0]))
     return tiles
-
-
-def _as_pixels(x: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """(C, H, W) in 0..255 to (H, W, 3)."""
-    pixels = np.rint(x).astype(np.uint8).transpose(1, 2, 0)
-    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))

@@ -164,6 +164,15 @@ class Preprocessing:
         """(C, H, W) of one preprocessed image."""
         return (CHANNELS[self.channels], *self.input_size)
 
+    def bare(self) -> Preprocessing:
+        """The same steps on pixels, in RGB or grey, with values left at 0..255."""
+        channels = "L" if self.channels == "L" else "RGB"
+        return dataclasses.replace(self, channels=channels, scale=1.0, mean=(0.0,), std=(1.0,))
+
+    def pixels(self, image: ImageLike) -> npt.NDArray[np.uint8]:
+        """What the network sees of an image, to look at: uint8 (H, W, 3); raises ImageError."""
+        return as_pixels(self.bare()(image))
+
     def __call__(self, image: ImageLike) -> npt.NDArray[np.float32]:
         """Preprocess one image.
 
@@ -383,6 +392,12 @@ def shorter_side(resize: int, height: int, width: int, where: str) -> tuple[int,
             f"shorter side the longer one has {longer}; crop the image first"
         )
     return (resize, longer) if height <= width else (longer, resize)
+
+
+def as_pixels(x: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """(C, H, W) in 0..255 to (H, W, 3)."""
+    pixels = np.rint(x).astype(np.uint8).transpose(1, 2, 0)
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 
 @functools.lru_cache(maxsize=64)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
+from html import escape as escape_markup
 
 from pycnn.inside.draw.cells import INPUT, Cell
+from pycnn.tables import printable
 
-__all__ = ["BOX_HEIGHT", "Canvas", "box_width"]
+__all__ = ["BOX_HEIGHT", "Canvas", "box_width", "escape", "text_width"]
 
 LABEL_PX, NAME_PX = 11.5, 9.5
 BOX_HEIGHT = 32.0
@@ -49,6 +50,18 @@ def box_width(cells: Sequence[Cell], prefix: str = "") -> float:
     needed = [text_width(cell.label, LABEL_PX, bold=True) for cell in cells]
     needed += [text_width(cell.name.removeprefix(prefix), NAME_PX) for cell in cells]
     return min(max(NARROWEST, *needed) + 9, WIDEST)
+
+
+def escape(text: str) -> str:
+    """Make text of a name, line by line: XML has no control characters."""
+    return "\n".join(escape_markup(printable(line)) for line in text.split("\n"))
+
+
+Point = tuple[float, float]
+
+
+def _points(points: Sequence[Point]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
 class Canvas:
@@ -131,6 +144,31 @@ class Canvas:
         self.text(x, y + 4.5, sign, 14, bold=True)
         self._parts.append("</g>")
         self._stripes(cell, x - radius, y + radius - 1, 2 * radius)
+
+    def solid(
+        self, cell: Cell, front: Sequence[Point], roof: Sequence[Point], flank: Sequence[Point]
+    ) -> None:
+        """Draw a block in the colour of its layer, its stripes along the foot of the front."""
+        fill, edge = _COLOURS.get(cell.op, GREY)
+        self._parts.append(f"<g><title>{escape(cell.tip)}</title>")
+        for points, shade in ((front, 1.0), (roof, 0.75), (flank, 0.88)):
+            self._parts.append(
+                f'<polygon points="{_points(points)}" fill="{fill}" fill-opacity="{shade}" '
+                f'stroke="{edge}" stroke-linejoin="round"/>'
+            )
+        (left, _), (right, foot) = front[0], front[2]
+        self._stripes(cell, left + 1, foot + 3, right - left - 1)
+        self._parts.append("</g>")
+
+    def window(self, corners: Sequence[Point], unit: Point) -> None:
+        """Draw a filter's window, and what leads from it to the unit that it gives."""
+        rays = "".join(f"M{x:.1f} {y:.1f}L{unit[0]:.1f} {unit[1]:.1f}" for x, y in corners)
+        self._parts.append(
+            f'<polygon points="{_points(corners)}" fill="#fff" fill-opacity="0.7" '
+            f'stroke="{_LINE}"/><path d="{rays}" stroke="{_LINE}" stroke-width="0.6" '
+            f'stroke-dasharray="3 2"/><circle cx="{unit[0]:.1f}" cy="{unit[1]:.1f}" r="1.6" '
+            f'fill="{_LINE}"/>'
+        )
 
     def _stripes(self, cell: Cell, x: float, y: float, width: float) -> None:
         each = width / max(len(cell.stripes), 1)

@@ -44,6 +44,8 @@ class Cell:
         ``(N, C, H, W)`` of what leaves it.
     tip
         The facts, line by line.
+    window
+        Height and width of the filter or window; empty where there is none.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Cell:
     inputs: tuple[str, ...]
     shape: Shape
     tip: str
+    window: tuple[int, ...] = ()
 
     @property
     def signature(self) -> tuple[object, ...]:
@@ -99,7 +102,10 @@ def _cell(
     if macs:
         lines.append(f"{macs:,} multiply-adds")
     label = _label(graph, node, shape)
-    return Cell(node.name, node.op, label, (), inputs, shape, "\n".join(lines))
+    window: tuple[int, ...] = node.attrs.get("kernel_size", ())
+    if node.op == "conv2d":
+        window = graph.param_shapes(node)["weight"][-2:]
+    return Cell(node.name, node.op, label, (), inputs, shape, "\n".join(lines), window)
 
 
 def _label(graph: Graph, node: Node, shape: Shape) -> str:
