@@ -57,16 +57,16 @@ PYTHON_LAYERS = [
 UPWARDS = {("model", "loading"), ("inspection", "model"), ("inspection", "inside")}
 # Who may use what is not everybody's.
 THIRD_PARTY = {
-    "PIL": {"vision"},
+    "PIL": {"vision", "inside"},
     "typer": {"cli"},
     "rich": {"cli", "hub", "transfer"},
     "safetensors": {"formats"},
     "google": {"formats"},
     "sklearn": {"transfer"},
     "threadpoolctl": {"transfer"},  # comes with scikit-learn
-    "matplotlib": {"transfer"},
+    "matplotlib": {"transfer", "inside"},
     "onnxruntime": {"inside"},
-    "torch": {"pytorch", "transfer"},
+    "torch": {"pytorch", "transfer", "inside"},
 }
 STANDARD = {"numpy", "pycnn"}
 

@@ -20,6 +20,7 @@ from pycnn.cli.info import info
 from pycnn.cli.list import list_variants
 from pycnn.cli.parity import parity
 from pycnn.cli.profile import profile
+from pycnn.cli.study import study
 from pycnn.cli.summary import summary
 from pycnn.cli.train import train
 
@@ -74,3 +75,4 @@ app.command()(parity)
 app.command()(bench)
 app.command()(train)
 app.command()(doctor)
+app.command()(study)
