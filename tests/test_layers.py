@@ -64,9 +64,9 @@ THIRD_PARTY = {
     "google": {"formats"},
     "sklearn": {"transfer"},
     "threadpoolctl": {"transfer"},  # comes with scikit-learn
-    "matplotlib": {"transfer"},
+    "matplotlib": {"transfer", "inside"},
     "onnxruntime": {"inside"},
-    "torch": {"pytorch", "transfer"},
+    "torch": {"pytorch", "transfer", "inside"},
 }
 STANDARD = {"numpy", "pycnn"}
 

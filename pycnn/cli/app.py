@@ -21,6 +21,7 @@ from pycnn.cli.list import list_variants
 from pycnn.cli.look import look
 from pycnn.cli.parity import parity
 from pycnn.cli.profile import profile
+from pycnn.cli.study import study
 from pycnn.cli.summary import summary
 from pycnn.cli.train import train
 
@@ -76,3 +77,4 @@ app.add_typer(look, name="look")
 app.command()(bench)
 app.command()(train)
 app.command()(doctor)
+app.command()(study)

@@ -1,0 +1,129 @@
+"""The papers' claims as experiments: `pycnn study NAME` writes a page with what comes out.
+
+One file a study. It has a `run(report, settings)` that fills the report; what it needs beside the
+engine, torch or real data, it asks for when it runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pycnn.errors import UnknownNameError, suggest
+from pycnn.inside.studies.report import Report
+
+__all__ = ["STUDIES", "Report", "Settings", "Study", "study"]
+
+
+class Study(NamedTuple):
+    """What is known of a study before it runs."""
+
+    title: str
+    question: str
+    needs_data: bool = False
+
+
+STUDIES = {
+    "shrink-and-deepen": Study(
+        "Shrink and deepen",
+        "From the image to the classes, height and width fall while channels rise: in all of these "
+        "networks? And what does that do to the activations and to the work?",
+    ),
+    "one-by-one": Study(
+        "What a 1x1 convolution is",
+        "A fully connected layer at each position (Lin et al. 2013, section 3.1), a scale on a "
+        "single channel, a cheap way to fewer channels (Szegedy et al. 2015, section 4).",
+    ),
+    "lrn": Study(
+        "Local response normalisation",
+        "AlexNet and Inception v1 normalise across channels; Simonyan and Zisserman (2015, section "
+        "4.1) found no gain in it. Does a trained Inception v1 answer differently without?",
+        needs_data=True,
+    ),
+    "plain-vs-resnet": Study(
+        "Plain and residual networks",
+        "He et al. 2015, section 4.2: on CIFAR-10 a plain network gets worse with depth, and a "
+        "residual one does not.",
+        needs_data=True,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a study is run.
+
+    Attributes
+    ----------
+    data
+        Folder of the real data that some studies need.
+    weights
+        File of the weights of the published network that a study looks at; default: as `load`.
+    folder
+        Where checkpoints are kept: a study that is killed goes on there.
+    full
+        As the paper did it, which may take a GPU; else what two CPU cores do in minutes, or, where
+        networks are trained, in hours.
+    seed
+        Of everything that is drawn.
+    """
+
+    data: Path | None = None
+    weights: Path | None = None
+    folder: Path = Path("studies")
+    full: bool = False
+    seed: int = 0
+
+
+def study(
+    name: str,
+    *,
+    data: str | os.PathLike[str] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    folder: str | os.PathLike[str] = "studies",
+    full: bool = False,
+    seed: int = 0,
+) -> Report:
+    """Run a study.
+
+    Parameters
+    ----------
+    name : str
+        One of `STUDIES`.
+    data, weights, folder, full, seed
+        See `Settings`.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such study.
+    ValueError
+        It needs real data, and no folder was given.
+    """
+    if name not in STUDIES:
+        raise UnknownNameError(f"there is no study {name!r}{suggest(name, STUDIES)}")
+    about = STUDIES[name]
+    settings = Settings(
+        None if data is None else Path(data),
+        None if weights is None else Path(weights),
+        Path(folder),
+        full,
+        seed,
+    )
+    if about.needs_data and settings.data is None:
+        raise ValueError(f"study {name!r} needs real data: say where it is with data= (--data)")
+    shown: dict[str, Any] = asdict(settings)
+    del shown["folder"]
+    for file in ("data", "weights"):  # the name says what it was; where it lay is nobody's concern
+        shown[file] = shown[file] and shown[file].resolve().name
+    report = Report(name, about.title, about.question, shown)
+    module = importlib.import_module(f"pycnn.inside.studies.{name.replace('-', '_')}")
+    module.run(report, settings)
+    return report

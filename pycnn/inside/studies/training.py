@@ -1,0 +1,252 @@
+"""Train a network from nothing, an epoch at a time: killed and started again, it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from pycnn.errors import WeightsError
+from pycnn.loading import from_torch
+from pycnn.model import Model
+from pycnn.pytorch.module import GraphModule
+from pycnn.transfer.history import Measured, measure
+from pycnn.vision.augmentation import Augmentation
+from pycnn.vision.dataset import Dataset
+from pycnn.vision.stream import Stream
+
+__all__ = ["Epoch", "Recipe", "evaluate", "train"]
+
+_TEST_BATCH = 250
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: stochastic gradient descent with momentum.
+
+    Attributes
+    ----------
+    epochs, batch_size
+    learning_rate
+        At its highest.
+    schedule
+        "cosine": it rises along the first epoch, then falls to zero. "paper": He et al. 2015,
+        section 4.2: a tenth after half of the steps, a hundredth after three quarters.
+    momentum, weight_decay
+        Decay works on all parameters.
+    precision
+        Of PyTorch's arithmetic; parameters and their updates are float32 always. "bfloat16" takes
+        half of the time on CPUs that have it.
+    seed
+        Of the first weights, the order, the augmentation and dropout.
+    """
+
+    epochs: int
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    schedule: Literal["cosine", "paper"] = "cosine"
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    precision: Literal["float32", "bfloat16"] = "float32"
+    seed: int = 0
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of a step, of `steps` in all."""
+        if self.schedule == "paper":
+            return self.learning_rate * 0.1 ** ((2 * step >= steps) + (4 * step >= 3 * steps))
+        warm = steps // self.epochs
+        if step < warm:
+            return self.learning_rate * (step + 1) / warm
+        part = (step - warm) / max(1, steps - warm)
+        return self.learning_rate * 0.5 * (1 + float(np.cos(np.pi * part)))
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch gave.
+
+    Attributes
+    ----------
+    number
+        From 1.
+    training
+        Mean over its steps, on images as they were augmented.
+    held_out
+        After it, float32.
+    gradient_norms
+        Mean over its steps of each convolution's and linear layer's gradient, by its weight's name.
+    seconds
+    """
+
+    number: int
+    training: Measured
+    held_out: Measured
+    gradient_norms: dict[str, float]
+    seconds: float
+
+
+def train(
+    model: Model,
+    recipe: Recipe,
+    training: Dataset,
+    held_out: Dataset,
+    checkpoint: str | os.PathLike[str],
+    *,
+    augmentation: Augmentation | None = None,
+    say: Callable[[Epoch], None] = lambda epoch: None,
+) -> tuple[Model, list[Epoch]]:
+    """Train a model, or go on with it.
+
+    Parameters
+    ----------
+    model : Model
+        With its first weights; those count only where there is no checkpoint yet.
+    checkpoint : path
+        Written after each epoch; a run that finds it goes on after the epoch that it holds.
+    say : callable
+        Called after each epoch, also for those that the checkpoint holds.
+
+    Returns
+    -------
+    model : Model
+        Trained.
+    history : list of Epoch
+
+    Raises
+    ------
+    WeightsError
+        The checkpoint is of another network or recipe; or the loss is no longer finite.
+    """
+    module = model.to_torch()
+    watched = {name: weight for name, weight in module.named_parameters() if weight.ndim in (2, 4)}
+    optimiser = torch.optim.SGD(
+        module.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay, nesterov=recipe.schedule == "cosine",
+    )  # fmt: skip
+    stream = Stream(
+        training, model.preprocessing, augmentation, batch_size=recipe.batch_size, shuffle=True,
+        drop_last=True, seed=recipe.seed,
+    )  # fmt: skip
+    history = _load(Path(checkpoint), module, optimiser, model.graph.name, recipe)
+    for epoch in history:
+        say(epoch)
+    for number in range(len(history), recipe.epochs):
+        start = time.perf_counter()
+        stream.seek(number)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed + number)
+            measured, norms = _epoch(module, stream, optimiser, recipe, number, watched)
+        tested = evaluate(from_torch(module), held_out)
+        history.append(Epoch(number + 1, measured, tested, norms, time.perf_counter() - start))
+        _save(Path(checkpoint), module, optimiser, model.graph.name, recipe, history)
+        say(history[-1])
+    return from_torch(module), history
+
+
+def evaluate(model: Model, images: Dataset) -> Measured:
+    """Loss and accuracy on images as the network predicts from them."""
+    logits, classes = [], []
+    for pixels, labels in Stream(images, model.preprocessing, batch_size=_TEST_BATCH):
+        logits.append(model.run(pixels))
+        classes.append(labels)
+    return measure(np.concatenate(logits), np.concatenate(classes))
+
+
+def _epoch(
+    module: GraphModule,
+    stream: Stream,
+    optimiser: torch.optim.Optimizer,
+    recipe: Recipe,
+    number: int,
+    watched: dict[str, torch.nn.Parameter],
+) -> tuple[Measured, dict[str, float]]:
+    """One epoch of steps: what it learnt, and the mean norm of each gradient that is watched."""
+    loss_sum = right = images = 0.0
+    norms = torch.zeros(len(watched))
+    module.train()
+    for i, (pixels, classes) in enumerate(stream):
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.rate(number * len(stream) + i, recipe.epochs * len(stream))
+        labels = torch.from_numpy(classes)
+        with _arithmetic(recipe):
+            logits = module(torch.from_numpy(pixels))
+        loss = F.cross_entropy(logits.float(), labels)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norms += torch.stack(torch._foreach_norm([p.grad for p in watched.values()]))
+        optimiser.step()
+        loss_sum += loss.item() * len(labels)
+        right += int((logits.argmax(1) == labels).sum())
+        images += len(labels)
+        if not np.isfinite(loss_sum):
+            raise WeightsError(f"epoch {number + 1}: the loss is no longer finite")
+    module.eval()
+    means = (norms / len(stream)).tolist()
+    return Measured(loss_sum / images, right / images), dict(zip(watched, means, strict=True))
+
+
+def _arithmetic(recipe: Recipe) -> Any:
+    if recipe.precision == "bfloat16":
+        return torch.autocast("cpu", torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def _save(
+    path: Path,
+    module: GraphModule,
+    optimiser: torch.optim.Optimizer,
+    network: str,
+    recipe: Recipe,
+    history: list[Epoch],
+) -> None:
+    """Write all that the next epoch needs; whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {
+        "network": network,
+        "recipe": asdict(recipe),
+        "module": module.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "history": [asdict(epoch) for epoch in history],
+    }
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    torch.save(state, part)
+    part.replace(path)
+
+
+def _load(
+    path: Path,
+    module: GraphModule,
+    optimiser: torch.optim.Optimizer,
+    network: str,
+    recipe: Recipe,
+) -> list[Epoch]:
+    """Put the state of a checkpoint into module and optimiser; the epochs that it holds."""
+    if not path.exists():
+        return []
+    state = torch.load(path, weights_only=True)
+    for name, value in (("network", network), ("recipe", asdict(recipe))):
+        if state[name] != value:
+            raise WeightsError(
+                f"{str(path)!r} is the checkpoint of another {name}: {state[name]}, and not "
+                f"{value}; give another folder, or remove the file"
+            )
+    module.load_state_dict(state["module"])
+    optimiser.load_state_dict(state["optimiser"])
+    return [
+        Epoch(
+            **{
+                **row,
+                "training": Measured(**row["training"]),
+                "held_out": Measured(**row["held_out"]),
+            }
+        )
+        for row in state["history"]
+    ]
