@@ -12,13 +12,13 @@ import numpy.typing as npt
 from pycnn.errors import UnsupportedError
 from pycnn.model import Model
 from pycnn.opset import Array, dense_weight
+from pycnn.transfer.features import preprocessing_of
 from pycnn.vision.decode import ImageLike
-from pycnn.vision.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Pixels", "feature_maps", "filters", "grid", "preprocessing_of", "values_of"]
+__all__ = ["Pixels", "feature_maps", "filters", "grid", "values_of"]
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
 
@@ -108,13 +108,6 @@ def values_of(model: Model, layer: str, images: Sequence[ImageLike]) -> Array:
     values = model.run(batch, until=layer)
     assert isinstance(values, np.ndarray)
     return values.reshape(*values.shape[:2], *(values.shape[2:] or (1, 1)))
-
-
-def preprocessing_of(model: Model) -> Preprocessing:
-    """A model's preprocessing; UnsupportedError where it does not know it."""
-    if model.preprocessing is None:
-        raise UnsupportedError(f"{model.name} does not know how its images are preprocessed")
-    return model.preprocessing
 
 
 def grid(tiles: Sequence[Pixels], columns: int, side: int = _SIDE) -> Image.Image:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pycnn.inside.pictures import Pixels, grid, preprocessing_of, values_of
+from pycnn.inside.pictures import Pixels, grid, values_of
 from pycnn.model import Model
 from pycnn.receptive_field import fields
+from pycnn.transfer.features import preprocessing_of
 from pycnn.vision.decode import ImageLike, as_list
 
 if TYPE_CHECKING:

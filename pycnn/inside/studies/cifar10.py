@@ -36,6 +36,8 @@ def read(folder: str | os.PathLike[str]) -> tuple[Dataset, Dataset]:
     """
     root = Path(folder)
     batches, pictures = sorted(root.glob("data_batch_*.bin")), sorted(root.glob("train_*.png"))
+    images: npt.NDArray[np.uint8]
+    classes: npt.NDArray[np.generic]
     if batches:
         images, classes = _records(batches)
     elif pictures:
@@ -71,7 +73,7 @@ def _records(files: list[Path]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.u
 
 def _rows(
     files: list[Path], label_file: Path
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.integer]]:
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.generic]]:
     """Of pictures that have an image in each row."""
     parts = []
     for file in files:

@@ -14,6 +14,7 @@ from pycnn.inside.studies.report import Report, new_figure
 from pycnn.loading import load
 from pycnn.model import Model
 from pycnn.opset import Array
+from pycnn.transfer.features import preprocessing_of
 from pycnn.vision.files import expand
 from pycnn.vision.stream import Stream
 
@@ -36,7 +37,8 @@ def mean_factors(model: Model, batches: Sequence[Array]) -> dict[str, float]:
     lrns = [node for node in model.graph.nodes if node.op == "lrn"]
     sums = {node.name: np.zeros(2) for node in lrns}
     for batch in batches:
-        taps = model.run(batch, taps=[name for node in lrns for name in (node.name, *node.inputs)])
+        wanted = [name for node in lrns for name in (node.name, *node.inputs)]
+        taps: Any = model.run(batch, taps=wanted)
         for node in lrns:
             after, before = taps[node.name], taps[node.inputs[0]]
             sums[node.name] += [np.abs(after).sum(), np.abs(before).sum()]
@@ -87,7 +89,7 @@ def run(report: Report, settings: Settings) -> None:
     figure = new_figure(8, 3.5)
     axes = figure.subplots()
     for name, after in answers.items():
-        axes.hist(after.max(1), bins=np.linspace(0, 1, 21), histtype="step", label=name)
+        axes.hist(after.max(1), bins=[i / 20 for i in range(21)], histtype="step", label=name)
     axes.set_xlabel("probability of the answer")
     axes.set_ylabel("images")
     axes.legend()
@@ -101,7 +103,6 @@ def run(report: Report, settings: Settings) -> None:
 
 
 def _batches(data: Path, model: Model) -> tuple[list[Array], str]:
-    preprocessing = model.preprocessing
     if any(data.glob("data_batch_*.bin")) or any(data.glob("train_*.png")):
         _, held_out = cifar10.read(data)
         images: Any = held_out.subset(np.arange(_IMAGES))
@@ -109,7 +110,7 @@ def _batches(data: Path, model: Model) -> tuple[list[Array], str]:
     else:
         files = expand(data)[:_IMAGES]
         images, what = (files, np.zeros(len(files), np.int64)), f"{len(files)} images"
-    stream = Stream(images, preprocessing, batch_size=_BATCH)
+    stream = Stream(images, preprocessing_of(model), batch_size=_BATCH)
     return [pixels for pixels, _ in stream], what
 
 

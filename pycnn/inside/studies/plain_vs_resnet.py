@@ -16,7 +16,7 @@ SHORT = {"plain20": 30, "resnet20": 30, "plain56": 15, "resnet56": 15}
 # Section 4.2: 64,000 steps of 128 images, a tenth of the rate after 32,000 and 48,000.
 PAPER_EPOCHS = 182
 # He et al. 2015, section 4.2: 4 pixels of padding, a random crop of 32 x 32 or its mirror image.
-AUGMENTATION = Augmentation([RandomCrop(32, padding=4), Mirror()])
+AUGMENTATION = Augmentation((RandomCrop(32, padding=4), Mirror()))
 
 
 def recipes(settings: Settings) -> dict[str, Recipe]:

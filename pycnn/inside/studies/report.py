@@ -9,7 +9,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pycnn import __version__
+from pycnn._core import __version__
 from pycnn.errors import UnsupportedError
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from pycnn.errors import WeightsError
 from pycnn.loading import from_torch
 from pycnn.model import Model
 from pycnn.pytorch.module import GraphModule
+from pycnn.transfer.features import preprocessing_of
 from pycnn.transfer.history import Measured, measure
 from pycnn.vision.augmentation import Augmentation
 from pycnn.vision.dataset import Dataset
@@ -132,7 +133,7 @@ def train(
         weight_decay=recipe.weight_decay, nesterov=recipe.schedule == "cosine",
     )  # fmt: skip
     stream = Stream(
-        training, model.preprocessing, augmentation, batch_size=recipe.batch_size, shuffle=True,
+        training, preprocessing_of(model), augmentation, batch_size=recipe.batch_size, shuffle=True,
         drop_last=True, seed=recipe.seed,
     )  # fmt: skip
     history = _load(Path(checkpoint), module, optimiser, model.graph.name, recipe)
@@ -154,8 +155,8 @@ def train(
 def evaluate(model: Model, images: Dataset) -> Measured:
     """Loss and accuracy on images as the network predicts from them."""
     logits, classes = [], []
-    for pixels, labels in Stream(images, model.preprocessing, batch_size=_TEST_BATCH):
-        logits.append(model.run(pixels))
+    for pixels, labels in Stream(images, preprocessing_of(model), batch_size=_TEST_BATCH):
+        logits.append(np.asarray(model.run(pixels)))
         classes.append(labels)
     return measure(np.concatenate(logits), np.concatenate(classes))
 
@@ -181,7 +182,7 @@ def _epoch(
         loss = F.cross_entropy(logits.float(), labels)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        norms += torch.stack(torch._foreach_norm([p.grad for p in watched.values()]))
+        norms += torch.stack([gradient.norm() for gradient in _gradients(watched)])
         optimiser.step()
         loss_sum += loss.item() * len(labels)
         right += int((logits.argmax(1) == labels).sum())
@@ -191,6 +192,10 @@ def _epoch(
     module.eval()
     means = (norms / len(stream)).tolist()
     return Measured(loss_sum / images, right / images), dict(zip(watched, means, strict=True))
+
+
+def _gradients(watched: dict[str, torch.nn.Parameter]) -> list[torch.Tensor]:
+    return [weight.grad for weight in watched.values() if weight.grad is not None]
 
 
 def _arithmetic(recipe: Recipe) -> Any:
