@@ -52,6 +52,9 @@ $(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
 	$(call install,['project']['optional-dependencies']['dev'])
 
+$(VENV)/.docs: $(VENV)/.made pyproject.toml constraints.txt
+	$(call install,['project']['optional-dependencies']['docs'])
+
 $(VENV)/.bench: $(VENV)/.made pyproject.toml constraints.txt
 	$(call install,['project']['optional-dependencies']['bench'])
 
@@ -80,6 +83,10 @@ test: core $(VENV)/.test  ## run the tests (one file: make test TESTS=tests/test
 
 test-all: core $(VENV)/.test  ## run the tests and the long sweeps
 	$(BIN)/python -m pytest -m "" $(TESTS)
+
+.PHONY: docs
+docs: core $(VENV)/.docs  ## the site, into build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # --- checking the source ---
 

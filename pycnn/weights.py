@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pycnn.errors import WeightsError
 from pycnn.formats import TensorFile
-from pycnn.formats.tensor_file import FLOAT_DTYPES
+from pycnn.formats.tensor_file import FLOAT_DTYPES, trimmed
 from pycnn.graph import Graph
 from pycnn.opset import Array
 
@@ -135,7 +135,7 @@ def check(graph: Graph, weights: Weights, optional: Shapes | None = None) -> Non
     misshapen = [
         f"{name}: {weights.shapes[name]}, expected {known[name]}"
         for name in known
-        if name in weights.shapes and _trimmed(weights.shapes[name]) != _trimmed(known[name])
+        if name in weights.shapes and trimmed(weights.shapes[name]) != trimmed(known[name])
     ]
     typed = [
         f"{name}: {dtype}, expected one of {', '.join(FLOAT_DTYPES)}"
@@ -188,12 +188,6 @@ def from_dlpack(value: Any) -> npt.NDArray[Any]:
             f"NumPy cannot take this {type(value).__name__} ({error}); "
             "for a torch tensor use .detach().cpu().float()"
         ) from None
-
-
-def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    while shape and shape[-1] == 1:
-        shape = shape[:-1]
-    return shape
 
 
 def _renamed(shapes: Shapes, rename: Rename | None, source: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pycnn import __version__
 from pycnn.cli.bench import bench
 from pycnn.cli.classify import classify
 from pycnn.cli.convert import convert
-from pycnn.cli.cost import cost, whatif
+from pycnn.cli.cost import cost
 from pycnn.cli.diff import diff
 from pycnn.cli.doctor import doctor
 from pycnn.cli.draw import draw
@@ -24,6 +24,7 @@ from pycnn.cli.profile import profile
 from pycnn.cli.study import study
 from pycnn.cli.summary import summary
 from pycnn.cli.train import train
+from pycnn.cli.whatif import whatif
 
 
 class _Group(TyperGroup):

@@ -48,6 +48,7 @@ Options = Annotated[
     list[str] | None,
     typer.Option("--option", metavar="KEY=VALUE", help="A choice of the network, as in `info`."),
 ]
+Layer = Annotated[str, typer.Argument(help="A layer's name, as `pycnn summary` prints it.")]
 Size = Annotated[str | None, typer.Option(metavar="HxW", help="Another image size.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pycnn.cli.common import Json, NameOrFile, Options, Weights, load_model, print_json
+from pycnn.cli.common import Json, Layer, NameOrFile, Options, Weights, load_model, print_json
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,7 +18,6 @@ look = typer.Typer(
     rich_markup_mode=None,
 )
 
-_Layer = Annotated[str, typer.Argument(help="A layer's name, as `pycnn summary` prints it.")]
 _Image = Annotated[str, typer.Argument(help="An image.")]
 _Out = Annotated[Path, typer.Option(metavar="FILE.png", help="Where the picture goes.")]
 _Most = Annotated[int, typer.Option(min=1, help="Tiles at most.")]
@@ -27,7 +26,7 @@ _Most = Annotated[int, typer.Option(min=1, help="Tiles at most.")]
 @look.command()
 def filters(
     name: NameOrFile,
-    layer: _Layer,
+    layer: Layer,
     out: _Out,
     most: _Most = 256,
     weights: Weights = None,
@@ -43,7 +42,7 @@ def filters(
 @look.command()
 def maps(
     name: NameOrFile,
-    layer: _Layer,
+    layer: Layer,
     image: _Image,
     out: _Out,
     most: _Most = 256,
@@ -61,7 +60,7 @@ def maps(
 @look.command()
 def regions(
     name: NameOrFile,
-    layer: _Layer,
+    layer: Layer,
     channel: Annotated[int, typer.Argument(min=0, help="Number of a channel.")],
     images: Annotated[list[str], typer.Argument(help="Images, folders, or patterns.")],
     out: _Out,

@@ -18,7 +18,7 @@ from pycnn.errors import ModelFormatError, PycnnError, ShapeError, UnsupportedEr
 from pycnn.formats.caffe_layers import LAYERS, Builder
 from pycnn.formats.caffe_schema import BLOBS, layer_type, messages
 from pycnn.formats.protobuf import Place, lift, parse
-from pycnn.formats.tensor_file import MAX_BYTES, MappedTensors, TensorFile
+from pycnn.formats.tensor_file import MAX_BYTES, MappedTensors, TensorFile, trimmed
 from pycnn.graph import Graph
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -316,13 +316,7 @@ def _build(path: Path, net: Any, layers: list[Any], inputs: dict[str, Size]) -> 
 def _fits(graph: Graph, weights: Shapes) -> bool:
     """Whether the weights that are there have the graph's shapes, but for sizes of 1 at the end."""
     return all(
-        _trimmed(weights[name]) == _trimmed(shape)
+        trimmed(weights[name]) == trimmed(shape)
         for name, shape in graph.parameters.items()
         if name in weights
     )
-
-
-def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    while shape and shape[-1] == 1:
-        shape = shape[:-1]
-    return shape

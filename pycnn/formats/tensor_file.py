@@ -199,6 +199,13 @@ def map_open(file: IO[bytes]) -> memoryview:
     return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
+def trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape without sizes of 1 at its end, which tell no two tensors apart."""
+    while shape and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
+
+
 def _row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
     steps = [1] * len(shape)
     for i in range(len(shape) - 1, 0, -1):

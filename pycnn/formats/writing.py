@@ -57,6 +57,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            error.filename, error.filename2 = os.fspath(path), None
+        # A full disk names no file; an error of another file, such as that of the weights, its own.
+        ours = isinstance(error, OSError) and str(error.filename) in ("None", str(temporary))
+        if isinstance(error, OSError) and ours and error.errno is not None:
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise

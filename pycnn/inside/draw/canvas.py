@@ -8,7 +8,7 @@ from html import escape as escape_markup
 from pycnn.inside.draw.cells import INPUT, Cell
 from pycnn.tables import printable
 
-__all__ = ["BOX_HEIGHT", "Canvas", "box_width", "escape", "text_width"]
+__all__ = ["BOX_HEIGHT", "Canvas", "box_width", "document", "escape", "text_width"]
 
 LABEL_PX, NAME_PX = 11.5, 9.5
 BOX_HEIGHT = 32.0
@@ -148,7 +148,7 @@ class Canvas:
     def solid(
         self, cell: Cell, front: Sequence[Point], roof: Sequence[Point], flank: Sequence[Point]
     ) -> None:
-        """Draw a block in the colour of its layer, its stripes along the foot of the front."""
+        """Draw a volume in the colour of its layer, its stripes along the foot of the front."""
         fill, edge = _COLOURS.get(cell.op, GREY)
         self._parts.append(f"<g><title>{escape(cell.tip)}</title>")
         for points, shade in ((front, 1.0), (roof, 0.75), (flank, 0.88)):
@@ -192,14 +192,21 @@ class Canvas:
 
     def svg(self, width: float, height: float) -> str:
         """The whole file."""
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
-            f'viewBox="0 0 {width:.0f} {height:.0f}" '
-            "font-family=\"Helvetica, Arial, 'DejaVu Sans', sans-serif\">"
+        marker = (
             '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6.5" '
             f'markerHeight="6.5" orient="auto"><path d="M0 0.8L8 4L0 7.2z" fill="{_LINE}"/>'
             "</marker></defs>"
-            f'<rect width="{width:.0f}" height="{height:.0f}" fill="#fff"/>'
-            + "\n".join(self._parts)
-            + "</svg>\n"
         )
+        return document(width, height, [marker, *self._parts])
+
+
+def document(width: float, height: float, parts: Sequence[str]) -> str:
+    """Make an SVG file of elements, on white."""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
+        f'viewBox="0 0 {width:.0f} {height:.0f}" '
+        "font-family=\"Helvetica, Arial, 'DejaVu Sans', sans-serif\">"
+        f'<rect width="{width:.0f}" height="{height:.0f}" fill="#fff"/>'
+        + "\n".join(parts)
+        + "</svg>\n"
+    )

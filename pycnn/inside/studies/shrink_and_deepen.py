@@ -45,7 +45,7 @@ def run(report: Report, settings: Settings) -> None:
         "its widest layer's output, its work the multiply-adds of all."
     )
     report.code(stages)
-    figure = new_figure(9, 4)
+    figure = new_figure(9, 4.6)
     sides, shares = figure.subplots(1, 2)
     growing, narrowing = [], []
     for name in NETWORKS:
@@ -79,7 +79,7 @@ def run(report: Report, settings: Settings) -> None:
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
         axes.set_yscale("log", base=2)
-    sides.legend(fontsize=8)
+    figure.legend(*sides.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     report.figure(figure, "From stage to stage; all axes are logarithms to the base 2.")
 
     report.heading("What comes out")
