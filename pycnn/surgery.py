@@ -77,6 +77,8 @@ def with_head(graph: Graph, classes: int) -> Graph:
 
     The head keeps its name. Raises what :func:`head_of` raises.
     """
+    if not isinstance(classes, int):
+        raise TypeError(f"classes is how many there are; their names are labels=; got {classes!r}")
     if classes < 1:
         raise ShapeError(f"a head needs one class at least, got {classes}")
     head = head_of(graph)

@@ -91,6 +91,11 @@ def test_a_head_that_serves_two_is_refused() -> None:
         head_of(graph)
 
 
+def test_replace_head_is_told_how_many_classes() -> None:
+    with pytest.raises(TypeError, match="their names are labels="):
+        pycnn.load("lenet5").replace_head(["cat", "dog"])  # type: ignore[arg-type]
+
+
 def test_replace_head_keeps_everything_else(rng: np.random.Generator) -> None:
     model = pycnn.load("lenet5")
     small = model.replace_head(3, labels=["a", "b", "c"], seed=4)
