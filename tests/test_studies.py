@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -14,12 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
 import pycnn
 from pycnn.errors import ImageError, UnknownNameError, WeightsError
-from pycnn.inside.studies import STUDIES, Settings, cifar10, study
+from pycnn.inside.studies import STUDIES, Settings, cifar10, mnist, study
 from pycnn.inside.studies.report import Report, new_figure
 from pycnn.inside.studies.shrink_and_deepen import stages
 from pycnn.models import find
@@ -157,6 +160,65 @@ def test_damaged_cifar10(tmp_path: Path) -> None:
         cifar10.read(tmp_path)
 
 
+# MNIST --------------------------------------------------------------------------------------------
+
+
+def idx(array: npt.NDArray[np.uint8]) -> bytes:
+    return (
+        bytes((0, 0, 8, array.ndim))
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.tobytes()
+    )
+
+
+IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_mnist(tmp_path: Path, rng: Rng, monkeypatch: pytest.MonkeyPatch, zipped: bool) -> None:
+    monkeypatch.setattr(mnist, "HELD_OUT", 3)
+    digits = rng.integers(0, 256, (10, 28, 28), np.uint8)
+    classes = rng.integers(0, 10, 10).astype(np.uint8)
+    for name, array in ((IMAGES, digits), (LABELS, classes)):
+        data = idx(array)
+        (tmp_path / (f"{name}.gz" if zipped else name)).write_bytes(
+            gzip.compress(data) if zipped else data
+        )
+    learnt, held_out = mnist.read(tmp_path)
+    assert (len(learnt), len(held_out)) == (7, 3)
+    np.testing.assert_array_equal(np.asarray(held_out[0])[..., 0], digits[7])
+    np.testing.assert_array_equal(learnt.labels, classes[:7])
+
+
+def test_damaged_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = idx(np.zeros((3, 28, 28), np.uint8))
+    images, labels = tmp_path / f"{IMAGES}.gz", tmp_path / LABELS
+    labels.write_bytes(idx(np.zeros(3, np.uint8)))
+    with pytest.raises(ImageError, match=f"expected MNIST's {IMAGES}"):
+        mnist.read(tmp_path)
+    wrong = {
+        "not gzip": b"no gzip",
+        "cut gzip": gzip.compress(good)[:-20],
+        "short": gzip.compress(good[:-1]),
+        "long": gzip.compress(good + b"x"),
+        "magic": gzip.compress(b"\1" + good[1:]),
+        "size": gzip.compress(good[:8] + struct.pack(">2I", 56, 14) + good[16:]),
+        "count": gzip.compress(good[:4] + struct.pack(">I", 2**32 - 1) + good[8:]),
+    }
+    for what, data in wrong.items():
+        images.write_bytes(data)
+        with pytest.raises(ImageError, match=IMAGES):
+            mnist.read(tmp_path)
+            pytest.fail(what)
+    images.write_bytes(gzip.compress(good))
+    with pytest.raises(ImageError, match="3 images and 3 labels"):
+        mnist.read(tmp_path)
+    monkeypatch.setattr(mnist, "_MOST_DIGITS", 10)  # what a bomb would have to stay below
+    images.write_bytes(gzip.compress(idx(np.zeros((20, 28, 28), np.uint8))))
+    with pytest.raises(ImageError, match="its header says 20 items"):
+        mnist.read(tmp_path)
+
+
 # Training -----------------------------------------------------------------------------------------
 
 TRAIN = """
@@ -208,6 +270,35 @@ def test_schedules() -> None:
     assert cosine[9] == pytest.approx(0.1)
     assert all(np.diff(cosine[:10]) > 0) and all(np.diff(cosine[10:]) < 0)
     assert cosine[-1] < 1e-3
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu"])
+def test_the_place_of_the_non_linearity(activation: str, rng: Rng) -> None:
+    from pycnn.inside.studies.lenet_activations import lenet
+
+    x = rng.standard_normal((2, 1, 32, 32), np.float32)
+    after, before = lenet(activation, "after"), lenet(activation, "before")
+    assert before.graph.node(f"c1/{activation}").inputs == ("c1",)
+    assert before.graph.node("c3").inputs == ("s2",)
+    assert before.graph.parameters == after.graph.parameters
+    assert not np.allclose(after.run(x), before.run(x))
+
+
+def test_lenet_activations_in_small(
+    tmp_path: Path, rng: Rng, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pycnn.inside.studies import lenet_activations
+
+    labels = rng.integers(0, 2, 256)
+    digits = (rng.integers(0, 80, (256, 28, 28)) + 150 * labels[:, None, None]).astype(np.uint8)
+    data = Dataset(digits, labels, [str(i) for i in range(10)])
+    monkeypatch.setattr(mnist, "read", lambda folder: (data, data))
+    monkeypatch.setattr(lenet_activations, "EPOCHS", 1)
+    report = Report("lenet-activations", "", "", {})
+    lenet_activations.run(report, Settings(data=tmp_path, folder=tmp_path / "runs"))
+    assert len(list((tmp_path / "runs").glob("*.pt"))) == 6
+    assert all(report.numbers["max pooling: equal bits"].values())
+    json.dumps(report.to_dict(), allow_nan=False)
 
 
 def test_plain_vs_resnet_in_small(

@@ -43,6 +43,12 @@ STUDIES = {
         "4.1) found no gain in it. Does a trained Inception v1 answer differently without?",
         needs_data=True,
     ),
+    "lenet-activations": Study(
+        "LeNet-5's non-linearity",
+        "LeCun et al. 1998 squash with tanh, after each pooling. What do sigmoid and ReLU do, and "
+        "what if they come before it?",
+        needs_data=True,
+    ),
     "plain-vs-resnet": Study(
         "Plain and residual networks",
         "He et al. 2015, section 4.2: on CIFAR-10 a plain network gets worse with depth, and a "
