@@ -153,7 +153,13 @@ GPU_NEEDS := pip scikit_build_core pybind11 numpy PIL safetensors typer pytest h
 # minutes. The versions that are there may warn of what ours do not.
 gpu_tests = $(GPU)/bin/python -m pytest -o minversion=7.0 -o filterwarnings=default -p no:cacheprovider -p in_parts --passed build/gpu/$(1).txt --minutes $(2) tests/test_gpu.py
 
-.PHONY: gpu gpu-build gpu-test gpu-sanitize gpu-bench
+# The same by the names that they are installed by, but torch; and the tools of the build.
+GPU_WHEELS := scikit-build-core pybind11 cmake ninja numpy pillow safetensors typer pytest hypothesis
+
+.PHONY: gpu-wheels gpu gpu-build gpu-test gpu-sanitize gpu-bench
+gpu-wheels:  ## for a GPU machine without network: what gpu-build needs beside torch and nvcc, to be carried there
+	$(GPU_PYTHON) -m pip --disable-pip-version-check download --quiet --only-binary :all: --constraint constraints.txt --dest build/gpu/wheels $(GPU_WHEELS)
+
 gpu-test gpu-sanitize: export PYTHONPATH = tests
 gpu: gpu-build gpu-test gpu-sanitize gpu-bench  ## all of these; each alone ends within 8 minutes
 
@@ -164,6 +170,7 @@ $(GPU)/.made:
 	@touch $@
 
 gpu-build: $(GPU)/.made  ## build with CUDA, for GPU_PYTHON, into build/gpu
+	@! test -d build/gpu/wheels || $(GPU)/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links build/gpu/wheels $(GPU_WHEELS)
 	@$(GPU)/bin/python -c 'import sys, importlib.util as u; gone = [n for n in sys.argv[1:] if u.find_spec(n) is None]; sys.exit("$(GPU_PYTHON) lacks " + ", ".join(gone) if gone else 0)' $(GPU_NEEDS)
 	$(GPU)/bin/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable . --config-settings=build-dir=build/gpu/cmake --config-settings=cmake.define.PYCNN_CUDA=ON
 	@rm -f build/gpu/*.txt
