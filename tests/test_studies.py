@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 import pycnn
-from pycnn.errors import ImageError, UnknownNameError, WeightsError
+from pycnn.errors import ImageError, UnknownNameError, UnsupportedError, WeightsError
 from pycnn.inside.studies import STUDIES, Settings, cifar10, mnist, study
 from pycnn.inside.studies.report import Report, new_figure
 from pycnn.inside.studies.shrink_and_deepen import stages
@@ -70,6 +70,14 @@ def test_unknown_and_without_data() -> None:
         study("one-by-ones")
     with pytest.raises(ValueError, match="needs real data"):
         study("lrn")
+    with pytest.raises(ValueError, match="'/nowhere' is no folder"):
+        study("lrn", data="/nowhere")
+
+
+def test_training_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UnsupportedError, match="torch"):
+        study("lenet-activations", data=tmp_path)
 
 
 def test_stages_of_vgg16() -> None:
@@ -82,7 +90,9 @@ def test_stages_of_vgg16() -> None:
 
 
 def test_one_by_one_finds_equal_bits() -> None:
-    numbers = study("one-by-one").numbers
+    found = study("one-by-one")
+    assert any("the 9 pools of Inception v1" in finding for finding in found.findings)
+    numbers = found.numbers
     assert numbers["equal_bits"] is True
     assert numbers["inception_3a/5x5"] == [120_422_400, 12_443_648]
     assert numbers["pool_and_convolution_swapped"]["average"] < 1e-4

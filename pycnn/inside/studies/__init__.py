@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from pycnn.errors import UnknownNameError, suggest
 from pycnn.inside.studies.report import Report
+from pycnn.pytorch import require_torch
 
 __all__ = ["STUDIES", "Report", "Settings", "Study", "study"]
 
@@ -24,6 +25,7 @@ class Study(NamedTuple):
     title: str
     question: str
     needs_data: bool = False
+    trains: bool = False
 
 
 STUDIES = {
@@ -48,12 +50,14 @@ STUDIES = {
         "LeCun et al. 1998 squash with tanh, after each pooling. What do sigmoid and ReLU do, and "
         "what if they come before it?",
         needs_data=True,
+        trains=True,
     ),
     "plain-vs-resnet": Study(
         "Plain and residual networks",
         "He et al. 2015, section 4.2: on CIFAR-10 a plain network gets worse with depth, and a "
         "residual one does not.",
         needs_data=True,
+        trains=True,
     ),
 }
 
@@ -111,11 +115,15 @@ def study(
     UnknownNameError
         There is no such study.
     ValueError
-        It needs real data, and no folder was given.
+        It needs real data, and no folder was given, or none that is there.
+    UnsupportedError
+        It trains, and PyTorch is not installed.
     """
     if name not in STUDIES:
         raise UnknownNameError(f"there is no study {name!r}{suggest(name, STUDIES)}")
     about = STUDIES[name]
+    if about.trains:
+        require_torch()
     settings = Settings(
         None if data is None else Path(data),
         None if weights is None else Path(weights),
@@ -125,6 +133,8 @@ def study(
     )
     if about.needs_data and settings.data is None:
         raise ValueError(f"study {name!r} needs real data: say where it is with data= (--data)")
+    if settings.data is not None and not settings.data.is_dir():
+        raise ValueError(f"data: {os.fspath(settings.data)!r} is no folder")
     shown: dict[str, Any] = asdict(settings)
     del shown["folder"]
     for file in ("data", "weights"):  # the name says what it was; where it lay is nobody's concern

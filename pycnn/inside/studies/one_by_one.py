@@ -62,7 +62,7 @@ def run(report: Report, settings: Settings) -> None:
     difference = float(np.abs(scaled - (single * weight[0, 0] + bias[0])).max())
     report.numbers["single_channel_difference"] = difference
     report.finding(
-        f"One channel in and out: y = {weight[0, 0]:.3f} x + {bias[0]:.3f} at every pixel (largest "
+        f"One channel in and out: y = {weight[0, 0]:.3f} x {bias[0]:+.3f} at every pixel (largest "
         f"difference {difference:.1e}, one rounding). All that it does, it does across channels."
     )
 
@@ -89,7 +89,9 @@ def run(report: Report, settings: Settings) -> None:
         ("layer", "the 1x1 gives", "without it", "with it", "ratio"),
         lines,
     )
-    projections = [node for node in graph.nodes if node.name.endswith("pool_proj")]
+    projections = [
+        node for node in graph.nodes if node.op == "conv2d" and node.name.endswith("pool_proj")
+    ]
     shapes = graph.shapes()
     kept = [
         (node.name, shapes[node.inputs[0]][1], shapes[node.name][1], shapes[node.name][2])
