@@ -76,7 +76,7 @@ def test_unknown_and_without_data() -> None:
 
 def test_training_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(UnsupportedError, match="torch"):
+    with pytest.raises(UnsupportedError, match="PyTorch"):
         study("lenet-activations", data=tmp_path)
 
 
