@@ -46,6 +46,8 @@ ALGORITHMS: dict[str, float | None] = {
     "winograd_f6x6_3x3": 1e-5,
     "winograd_f4x4_5x5": 1e-5,
     "winograd_f4x4_3x3_stride2": 3e-6,
+    "winograd_f4x4_3x3_plain": 3e-6,
+    "winograd_f5x5_3x3_plain": 1e-5,
 }
 
 MAX_COPIES = 1024  # of a task, for the tiniest

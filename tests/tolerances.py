@@ -25,6 +25,8 @@ WINOGRAD = {
     "winograd_f2x2_5x5": 3e-6,
     "winograd_f4x4_5x5": 1e-5,
     "winograd_f4x4_3x3_stride2": 3e-6,
+    "winograd_f4x4_3x3_plain": 3e-6,
+    "winograd_f5x5_3x3_plain": 1e-5,
 }
 
 

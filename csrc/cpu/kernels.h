@@ -27,6 +27,7 @@ struct Kernels {
         Kernel<ops::Conv2dArgs> direct, gemm, depthwise, grouped, stem;
         int64_t mr, nr;
         const Kernel<ops::Conv2dArgs>* winograd;  // in the order of the enumerators
+        const Kernel<ops::Conv2dArgs>* winograd_plain;
     } conv2d;
     Kernel<ops::PackConv2dArgs> pack_conv2d;
     Kernel<ops::Pool2dArgs> pool2d;

@@ -22,9 +22,6 @@ constexpr int64_t kMaxStemChannels = 8;
 constexpr int64_t kStemRows =
     4;  // output rows of a unit: the copy of their input stays in L1 or L2
 
-// Tiles of a block. Fewer read the weights too often; of more, V and M leave the caches; from 14 to
-// 56 the times are the same within 5 %. Does not change any bit of a result.
-
 // Beyond this, products of sizes could overflow; no image or filter comes near.
 constexpr int64_t kMaxExtent = int64_t{1} << 30;
 
@@ -67,7 +64,9 @@ bool fits(Conv2dAlgorithm algorithm, const Conv2dParams& p, const Shape& x, cons
         case Conv2dAlgorithm::kGrouped: return true;
         default: {
             const WinogradForm& form = conv2d_info(algorithm).winograd;
-            return whole_blocks && weight.h == form.filter && weight.w == form.filter &&
+            const bool channels =
+                conv2d_info(algorithm).transformed_weights || weight.c % kChannelBlock == 0;
+            return whole_blocks && channels && weight.h == form.filter && weight.w == form.filter &&
                    p.stride == std::array<int64_t, 2>{form.stride, form.stride} &&
                    p.dilation == std::array<int64_t, 2>{1, 1};
         }
@@ -96,9 +95,11 @@ Cost direct_cost(const Shape& out, const Shape& weight) {
 }
 
 constexpr double kMacsPerWinogradCycle = 2 * 16 * 0.95;
-Cost winograd_cost(const WinogradForm& form, int64_t groups, const Shape& out,
+Cost winograd_cost(const Conv2dAlgorithmInfo& info, int64_t groups, const Shape& out,
                    const Shape& weight) {
     constexpr double kInputCycles = 9, kOutputCycles = 8;  // a point of a tile, 16 channels, 1 core
+    constexpr double kFilterCycles = 3;                    // a point of 16 filters, 1 core
+    const WinogradForm& form = info.winograd;
     const double points = form.products() * form.products();
     const double tiles = divide_round_up(out.h, form.output) * divide_round_up(out.w, form.output);
     const double weights = points * weight.n * weight.c;
@@ -106,10 +107,16 @@ Cost winograd_cost(const WinogradForm& form, int64_t groups, const Shape& out,
     const double out_blocks = divide_round_up(weight.n, kChannelBlock);
     // Where all tiles are one block each core transforms the whole input.
     const double input_cores = tiles <= kWinogradTilesPerBlock ? 1 : 2;
-    return {weights * tiles / kMacsPerWinogradCycle +
-                points * tiles *
-                    (in_blocks * kInputCycles / input_cores + out_blocks * kOutputCycles / 2),
-            4 * weights};
+    Cost cost{weights * tiles / kMacsPerWinogradCycle +
+                  points * tiles *
+                      (in_blocks * kInputCycles / input_cores + out_blocks * kOutputCycles / 2),
+              4 * weights};
+    if (!info.transformed_weights) {
+        const double blocks = divide_round_up(static_cast<int64_t>(tiles), kWinogradTilesPerBlock);
+        cost.compute += weights / kChannelBlock * kFilterCycles / 2 * blocks;
+        cost.weight_bytes *= form.filter * form.filter / points;
+    }
+    return cost;
 }
 
 // The fastest of Winograd's algorithms, or kAuto where none is faster than plain sums. A form of
@@ -122,8 +129,7 @@ Conv2dAlgorithm fastest_winograd(const Conv2dParams& params, const Shape& x, con
     for (const Conv2dAlgorithmInfo& info : kConv2dAlgorithms) {
         if (!is_winograd(info.algorithm) || !fits(info.algorithm, params, x, weight)) continue;
         if (info.winograd.output > 4 && out.h * out.w > kMaxLargeTilePixels) continue;
-        const double cycles =
-            winograd_cost(info.winograd, params.groups, out, weight).cycles(optimize);
+        const double cycles = winograd_cost(info, params.groups, out, weight).cycles(optimize);
         if (cycles < 0.97 * best_cycles) {
             best_cycles = cycles;
             best = info.algorithm;
@@ -132,8 +138,9 @@ Conv2dAlgorithm fastest_winograd(const Conv2dParams& params, const Shape& x, con
     return best;
 }
 
-WinogradBlocks cut_into_blocks(const WinogradForm& form, int64_t groups, const Shape& out,
+WinogradBlocks cut_into_blocks(const Conv2dAlgorithmInfo& info, int64_t groups, const Shape& out,
                                const Shape& weight) {
+    const WinogradForm& form = info.winograd;
     WinogradBlocks cut;
     const int64_t points = form.products() * form.products();
     const int64_t in_blocks = divide_round_up(weight.c, kChannelBlock);
@@ -149,6 +156,9 @@ WinogradBlocks cut_into_blocks(const WinogradForm& form, int64_t groups, const S
     cut.v_stride = odd_lines(in_blocks * largest * kChannelBlock);
     cut.m_stride = odd_lines(largest * kChannelBlock);
     cut.workspace_elems = points * (cut.v_stride + cut.m_stride);
+    if (!info.transformed_weights) {  // U of two rows of points, 16 input and 16 output channels
+        cut.workspace_elems += 2 * form.products() * kChannelBlock * kChannelBlock;
+    }
     return cut;
 }
 
@@ -214,7 +224,7 @@ namespace {
 // Products per weight of one input and one output channel.
 int64_t packed_points(const Shape& shape, Conv2dAlgorithm algorithm) {
     const int64_t products = conv2d_info(algorithm).winograd.products();
-    return is_winograd(algorithm) ? products * products : shape.h * shape.w;
+    return conv2d_info(algorithm).transformed_weights ? products * products : shape.h * shape.w;
 }
 
 }  // namespace
@@ -242,9 +252,10 @@ PackedConv2dPtr conv2d_pack(const float* weight, const Shape& shape, const float
     args.filters = shape.n;
     args.channels = shape.c;
     args.taps = shape.h * shape.w;
+    args.part_channels = packed->packing == Conv2dAlgorithm::kDirect ? shape.c : kChannelBlock;
     args.scale = packing.scale;
     std::vector<double> transform;
-    if (is_winograd(algorithm)) {
+    if (conv2d_info(algorithm).transformed_weights) {
         const WinogradForm& form = conv2d_info(algorithm).winograd;
         transform = winograd_filter_transform(form);
         args.transform = transform.data();
@@ -253,16 +264,23 @@ PackedConv2dPtr conv2d_pack(const float* weight, const Shape& shape, const float
     }
     args.out = packed->weights.data();
     args.block_elems = block_elems;
+    const int64_t filter_elems = args.channels * args.taps;
+    constexpr int64_t kLargeBlockElems = 1 << 16;
     // Whatever set the layer will run on: packed weights are the same for all.
     const auto pack = cpu::kernels(active_isa()).pack_conv2d;
     run_team(default_num_threads(), [&](Team& team) {
         for (int64_t block = team.index(); block < blocks; block += team.size()) {
             pack(args, block, block + 1);
+            // The filters of large blocks at once, so that a large layer is not in memory twice.
+            if (packing.let_go && filter_elems * kChannelBlock >= kLargeBlockElems) {
+                const int64_t k = block * kChannelBlock;
+                let_go_of_mapped_pages(
+                    weight + k * filter_elems,
+                    weight + std::min(k + kChannelBlock, shape.n) * filter_elems);
+            }
         }
     });
-    if (packing.let_go) {
-        let_go_of_mapped_pages(weight, weight + shape.n * args.channels * args.taps);
-    }
+    if (packing.let_go) let_go_of_mapped_pages(weight, weight + shape.n * filter_elems);
     for (int64_t k = 0; k < blocks * kChannelBlock; ++k) {
         packed->bias.data()[k] = k < shape.n && bias ? bias[k] : 0.0f;
     }
@@ -279,8 +297,7 @@ int64_t conv2d_workspace_elems(const Conv2dParams& params, const Shape& x, const
         return divide_round_up(elems, kChannelBlock) * kChannelBlock;
     }
     if (!is_winograd(algorithm)) return 0;
-    return cut_into_blocks(conv2d_info(algorithm).winograd, params.groups, out, weight)
-        .workspace_elems;
+    return cut_into_blocks(conv2d_info(algorithm), params.groups, out, weight).workspace_elems;
 }
 
 TaskPtr conv2d_task(const Conv2dParams& params, const TensorRef& x, PackedConv2dPtr packed,
@@ -315,10 +332,14 @@ TaskPtr conv2d_task(const Conv2dParams& params, const TensorRef& x, PackedConv2d
     auto kernel = algorithm == Conv2dAlgorithm::kDepthwise ? kernels.depthwise : kernels.grouped;
     if (is_winograd(algorithm)) {
         const WinogradBlocks& cut = args.winograd =
-            cut_into_blocks(conv2d_info(algorithm).winograd, params.groups, out, weight);
+            cut_into_blocks(conv2d_info(algorithm), params.groups, out, weight);
         units = params.groups * cut.count * cut.group_out_blocks;
-        kernel = kernels.winograd[static_cast<int>(algorithm) -
-                                  static_cast<int>(Conv2dAlgorithm::kWinogradF2x2_3x3)];
+        const auto behind = [&](Conv2dAlgorithm first) {
+            return static_cast<int>(algorithm) - static_cast<int>(first);
+        };
+        kernel = conv2d_info(algorithm).transformed_weights
+                     ? kernels.winograd[behind(Conv2dAlgorithm::kWinogradF2x2_3x3)]
+                     : kernels.winograd_plain[behind(Conv2dAlgorithm::kWinogradF4x4_3x3_Plain)];
     } else if (algorithm == Conv2dAlgorithm::kStem) {
         args.unit_rows = std::min(kStemRows, out.h);
         units = out.n * divide_round_up(out.h, args.unit_rows);
@@ -332,12 +353,12 @@ TaskPtr conv2d_task(const Conv2dParams& params, const TensorRef& x, PackedConv2d
     }
     const int64_t workspace = conv2d_workspace_elems(params, x.view.shape, weight);
     // Multiplications that are done, so that tasks of one stage can be weighed against each other.
-    const int64_t work = is_winograd(algorithm)
-                             ? static_cast<int64_t>(out.n * kMacsPerWinogradCycle *
-                                                    winograd_cost(conv2d_info(algorithm).winograd,
-                                                                  params.groups, out, weight)
-                                                        .compute)
-                             : storage_elems(out, Layout::kNchw) * weight.c * weight.h * weight.w;
+    const int64_t work =
+        is_winograd(algorithm)
+            ? static_cast<int64_t>(
+                  out.n * kMacsPerWinogradCycle *
+                  winograd_cost(conv2d_info(algorithm), params.groups, out, weight).compute)
+            : storage_elems(out, Layout::kNchw) * weight.c * weight.h * weight.w;
     auto task = std::make_unique<OpTask<Conv2dArgs>>(kernel, std::move(args), units, work);
     task->bind(&Conv2dArgs::x, x).bind(&Conv2dArgs::y, y);
     if (residual) task->bind(&Conv2dArgs::residual, *residual);

@@ -37,12 +37,17 @@ enum class Conv2dAlgorithm {
     kWinogradF2x2_5x5,
     kWinogradF4x4_5x5,
     kWinogradF4x4_3x3_Stride2,
+    // The same, but the kernel transforms the filters while it uses them: where they are many and
+    // the tiles few, so that reading them is what takes time. Input channels in whole blocks.
+    kWinogradF4x4_3x3_Plain,
+    kWinogradF5x5_3x3_Plain,
 };
 
 struct Conv2dAlgorithmInfo {
     Conv2dAlgorithm algorithm;
     const char* name;
-    WinogradForm winograd{};  // output is 0 where it is none of Winograd's
+    WinogradForm winograd{};           // output is 0 where it is none of Winograd's
+    bool transformed_weights = false;  // U is packed, not the filters
 };
 // In the order of the enumerators.
 inline constexpr Conv2dAlgorithmInfo kConv2dAlgorithms[] = {
@@ -52,13 +57,15 @@ inline constexpr Conv2dAlgorithmInfo kConv2dAlgorithms[] = {
     {Conv2dAlgorithm::kDepthwise, "depthwise"},
     {Conv2dAlgorithm::kStem, "stem"},
     {Conv2dAlgorithm::kGrouped, "grouped"},
-    {Conv2dAlgorithm::kWinogradF2x2_3x3, "winograd_f2x2_3x3", {2, 3, 1}},
-    {Conv2dAlgorithm::kWinogradF4x4_3x3, "winograd_f4x4_3x3", {4, 3, 1}},
-    {Conv2dAlgorithm::kWinogradF5x5_3x3, "winograd_f5x5_3x3", {5, 3, 1}},
-    {Conv2dAlgorithm::kWinogradF6x6_3x3, "winograd_f6x6_3x3", {6, 3, 1}},
-    {Conv2dAlgorithm::kWinogradF2x2_5x5, "winograd_f2x2_5x5", {2, 5, 1}},
-    {Conv2dAlgorithm::kWinogradF4x4_5x5, "winograd_f4x4_5x5", {4, 5, 1}},
-    {Conv2dAlgorithm::kWinogradF4x4_3x3_Stride2, "winograd_f4x4_3x3_stride2", {4, 3, 2}},
+    {Conv2dAlgorithm::kWinogradF2x2_3x3, "winograd_f2x2_3x3", {2, 3, 1}, true},
+    {Conv2dAlgorithm::kWinogradF4x4_3x3, "winograd_f4x4_3x3", {4, 3, 1}, true},
+    {Conv2dAlgorithm::kWinogradF5x5_3x3, "winograd_f5x5_3x3", {5, 3, 1}, true},
+    {Conv2dAlgorithm::kWinogradF6x6_3x3, "winograd_f6x6_3x3", {6, 3, 1}, true},
+    {Conv2dAlgorithm::kWinogradF2x2_5x5, "winograd_f2x2_5x5", {2, 5, 1}, true},
+    {Conv2dAlgorithm::kWinogradF4x4_5x5, "winograd_f4x4_5x5", {4, 5, 1}, true},
+    {Conv2dAlgorithm::kWinogradF4x4_3x3_Stride2, "winograd_f4x4_3x3_stride2", {4, 3, 2}, true},
+    {Conv2dAlgorithm::kWinogradF4x4_3x3_Plain, "winograd_f4x4_3x3_plain", {4, 3, 1}},
+    {Conv2dAlgorithm::kWinogradF5x5_3x3_Plain, "winograd_f5x5_3x3_plain", {5, 3, 1}},
 };
 constexpr const Conv2dAlgorithmInfo& conv2d_info(Conv2dAlgorithm algorithm) {
     return kConv2dAlgorithms[static_cast<int>(algorithm)];
@@ -77,8 +84,9 @@ struct Conv2dParams {
 };
 
 // Weights in the order in which the kernels read them: [ceil(K/16)][r][s][c][16], for Winograd's
-// algorithms [ceil(K/16)][point][c][16] with the transformed weights; bias [ceil(K/16)][16]; lanes
-// beyond K are zero. The same for every instruction set.
+// algorithms [ceil(K/16)][point][c][16] with the transformed weights or, where the kernel
+// transforms them, [ceil(K/16)][C/16][r][s][16][16]; bias [ceil(K/16)][16]; lanes beyond K are
+// zero. The same for every instruction set.
 struct PackedConv2d {
     Shape shape;                                         // (K, C/G, R, S)
     Conv2dAlgorithm packing = Conv2dAlgorithm::kDirect;  // conv2d_packing of their algorithm
@@ -125,15 +133,19 @@ enum class Optimize {
 Conv2dAlgorithm conv2d_select(const Conv2dParams& params, const Shape& x, const Shape& weight,
                               Optimize optimize = Optimize::kLatency, bool winograd = true);
 
-// What the weights are packed for: the algorithm if it is Winograd's, kDirect for all others.
+// What the weights are packed for: kDirect stands for all but Winograd's algorithms, one of those
+// that transform filters while they use them for the others.
 constexpr Conv2dAlgorithm conv2d_packing(Conv2dAlgorithm algorithm) {
-    return is_winograd(algorithm) ? algorithm : Conv2dAlgorithm::kDirect;
+    if (!is_winograd(algorithm)) return Conv2dAlgorithm::kDirect;
+    return conv2d_info(algorithm).transformed_weights ? algorithm
+                                                      : Conv2dAlgorithm::kWinogradF4x4_3x3_Plain;
 }
 
 // How the weights of blocks of 16 output channels are packed.
 struct PackConv2dArgs {
     const float* weight = nullptr;  // (K, C/G, taps), dense
     int64_t filters = 0, channels = 0, taps = 0;
+    int64_t part_channels = 0;          // are packed together, one tap of them after the other
     const double* scale = nullptr;      // K factors, or null
     const double* transform = nullptr;  // Winograd's G, [products][filter], or null
     int products = 0, filter = 0;

@@ -38,6 +38,8 @@ ALGORITHMS = (
     "winograd_f2x2_5x5",
     "winograd_f4x4_5x5",
     "winograd_f4x4_3x3_stride2",
+    "winograd_f4x4_3x3_plain",
+    "winograd_f5x5_3x3_plain",
 )
 AGAINST = ("golden", "torch", "onnx")
 #: What the numeric contract allows a whole network: docs/numerics.md.

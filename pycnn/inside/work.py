@@ -16,7 +16,7 @@ from pycnn.opset import DEFAULT_TUNING, Array, Shape, dense_weight_shape
 
 __all__ = ["Limits", "Work", "measure_limits", "work_of"]
 
-_WINOGRAD = re.compile(r"winograd_f(\d+)x\1_(\d+)x\2(?:_stride(\d+))?")
+_WINOGRAD = re.compile(r"winograd_f(\d+)x\1_(\d+)x\2(?:_stride(\d+))?(_plain)?")
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,11 @@ def work_of(graph: Graph, node: Node, shapes: Mapping[str, Shape]) -> Work:
         geometry += f" /{stride}" if stride > 1 else ""
         geometry += f" {groups} groups" if groups > 1 else ""
     if match := _WINOGRAD.fullmatch(algorithm):
-        output, points = _winograd(*(int(part or 1) for part in match.groups()))
+        *form, plain = match.groups()
+        output, points = _winograd(*(int(part or 1) for part in form))
         tiles = y[0] * math.ceil(y[2] / output) * math.ceil(y[3] / output)
-        weights = points * c * k
-        products = tiles * weights
+        products = tiles * points * c * k
+        weights = weights if plain else points * c * k
     return Work(geometry, algorithm, macs, products, 4 * (elems + weights))
 
 

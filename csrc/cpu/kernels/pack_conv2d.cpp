@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "cpu/kernels/table.h"
 #include "cpu/kernels/transpose.h"
 #include "cpu/kernels/vec.h"
@@ -77,21 +79,25 @@ private:
     }
 };
 
-// [tap][channel][16]
-void reorder(const Filters& filters, int64_t channels, int64_t taps, float* out) {
+// [part of channels][tap][channel of the part][16]
+void reorder(const ops::PackConv2dArgs& a, const Filters& filters, float* out) {
     constexpr int64_t kColumns = 128;
-    alignas(64) float part[kColumns * kChannelBlock];
-    int64_t channel = 0, tap = 0;
+    alignas(64) float block[kColumns * kChannelBlock];
+    int64_t part = 0, channel = 0, tap = 0;  // the channel's place in its part
+    int64_t part_size = std::min(a.part_channels, a.channels);
     for (int64_t j = 0; j < filters.columns; j += kColumns) {
-        const int64_t count = filters.columns - j < kColumns ? filters.columns - j : kColumns;
-        filters.transpose_columns(j, count, part);
+        const int64_t count = std::min(filters.columns - j, kColumns);
+        filters.transpose_columns(j, count, block);
         for (int64_t i = 0; i < count; ++i) {
-            std::memcpy(out + (tap * channels + channel) * kChannelBlock, part + i * kChannelBlock,
+            const int64_t row = part * a.taps + tap * part_size + channel;
+            std::memcpy(out + row * kChannelBlock, block + i * kChannelBlock,
                         kChannelBlock * sizeof(float));
-            if (++tap == taps) {
-                tap = 0;
-                ++channel;
-            }
+            if (++tap < a.taps) continue;
+            tap = 0;
+            if (++channel < part_size) continue;
+            channel = 0;
+            part += part_size;
+            part_size = std::min(a.part_channels, a.channels - part);
         }
     }
 }
@@ -150,7 +156,7 @@ void pack_conv2d(const ops::PackConv2dArgs& a, int64_t begin, int64_t end) {
         if (a.transform) {
             transform_all(a, filters, out);
         } else {
-            reorder(filters, a.channels, a.taps, out);
+            reorder(a, filters, out);
         }
     }
 }

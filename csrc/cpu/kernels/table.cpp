@@ -5,7 +5,7 @@ namespace pycnn::cpu::PYCNN_ISA {
 extern const Kernels kTable;
 const Kernels kTable = {
     .conv2d = {conv2d_direct, conv2d_gemm, conv2d_depthwise, conv2d_grouped, conv2d_stem, kConv2dMr,
-               kConv2dNr, kWinograd},
+               kConv2dNr, kWinograd, kWinogradPlain},
     .pack_conv2d = pack_conv2d,
     .pool2d = pool2d,
     .lrn = lrn,

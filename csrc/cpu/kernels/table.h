@@ -12,7 +12,7 @@ void conv2d_grouped(const ops::Conv2dArgs& args, int64_t begin, int64_t end);
 void conv2d_stem(const ops::Conv2dArgs& args, int64_t begin, int64_t end);
 void pack_conv2d(const ops::PackConv2dArgs& args, int64_t begin, int64_t end);
 extern const int64_t kConv2dMr, kConv2dNr;
-extern const Kernel<ops::Conv2dArgs> kWinograd[];
+extern const Kernel<ops::Conv2dArgs> kWinograd[], kWinogradPlain[];
 
 void pool2d(const ops::Pool2dArgs& args, int64_t begin, int64_t end);
 void lrn(const ops::LrnArgs& args, int64_t begin, int64_t end);
