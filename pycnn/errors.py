@@ -78,7 +78,7 @@ class DataError(PycnnError, ValueError):
 
 
 class StoreError(PycnnError):
-    """A store of features cannot be read or written; the message says what of it is kept."""
+    """Features, or a trained model, cannot be kept; the message says what is, and where."""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -352,6 +352,19 @@ def test_without_a_change_it_is_the_preprocessing(name: str, rng: np.random.Gene
     np.testing.assert_array_equal(out, expected)
 
 
+@pytest.mark.parametrize("step", [RandomCrop(), RandomResizedCrop(scale=(1, 1), ratio=(1, 1))])
+def test_a_crop_leaves_room_for_the_border(step: Step, rng: np.random.Generator) -> None:
+    """LeNet-5's preprocessing adds two pixels on each side."""
+    images = rng.integers(0, 256, (2, 28, 28, 1), np.uint8)
+    expected = presets.MNIST_LENET.batch(images)
+    out = np.empty_like(expected)
+    failed = Renderer(presets.MNIST_LENET, Augmentation(step), 0).render_array(
+        out, images, np.arange(2), 0
+    )
+    assert failed == {}
+    np.testing.assert_allclose(out, expected, rtol=0, atol=1e-5)
+
+
 # --- misuse
 
 

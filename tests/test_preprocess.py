@@ -305,6 +305,8 @@ def test_description_that_is_none_or_lacks_a_field() -> None:
 def test_wrong_arguments_are_pythons_own_errors() -> None:
     with pytest.raises(ValueError, match=r"'bilinar' is not one of .* \(did you mean 'bilinear'"):
         Preprocessing((6, 8), interpolation="bilinar")
+    with pytest.raises(ValueError, match=r"pad 3 leaves nothing of input_size \(6, 8\)"):
+        Preprocessing((6, 8), pad=3)
     with pytest.raises(TypeError, match="pad must be an integer"):
         Preprocessing((6, 8), pad=0.5)  # type: ignore[arg-type]
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -466,6 +466,12 @@ def test_stats_tell_a_slow_consumer_from_slow_images(
     assert (stats.images, stats.batches, stats.threads) == (50, 5, 1)
     assert stats.seconds >= 0.1 and stats.images_per_s == pytest.approx(50 / stats.seconds)
 
+    stream = Stream(arrays, PREPROCESSING, threads=1)  # one batch: its thread waits for nobody
+    for _ in stream:
+        time.sleep(0.1)
+    assert stream.stats().bottleneck == "consumer"
+    assert stream.stats().idle_s > 0.09
+
     render = Renderer.render_array
 
     def slow(self: Renderer, *arguments: object) -> dict[int, ImageError]:

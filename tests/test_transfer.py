@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
+import os
 import re
+import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -166,6 +170,41 @@ def test_what_is_saved_is_whole(run: Any, tmp_path: Path) -> None:
     assert again.labels == CLASSES
     image = stripes(1).array[2]
     assert again.predict(image)[0] == done.model.predict(image)[0]
+
+
+def test_where_a_model_goes_that_cannot_be_saved(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = run("features")
+    home, temporary = tmp_path / "home", tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("PYCNN_HOME", str(home))
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    for place in (home, temporary):
+        with pytest.raises(pycnn.StoreError, match=f"my.npz'; it is in '{place}/my-.*npz' instead"):
+            done.save(tmp_path / "absent" / "my.npz")
+        (file,) = place.iterdir()
+        assert changed(done.model, pycnn.load(file)) == set()
+        shutil.rmtree(place)
+        place.write_text("a file where the folder was")
+    with pytest.raises(pycnn.StoreError, match=r"; nor elsewhere: .*home.*; .*temporary"):
+        done.save(tmp_path / "absent" / "my.npz")
+
+
+def test_a_full_disk_when_the_model_is_saved(run: Any, tmp_path: Path) -> None:
+    done = run("full")
+    file = tmp_path / "my.safetensors"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, limits[1]))
+    try:
+        with pytest.raises(pycnn.StoreError) as refused:
+            done.save(file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(refused.value).count("File too large") == 3  # there, and in both other folders
+    assert not file.exists()
+    done.save(file)
+    assert pycnn.load(file).labels == CLASSES
 
 
 def test_a_tap_gets_a_linear_head_of_its_own(run: Any, model: Model) -> None:
@@ -402,12 +441,10 @@ def test_progress_on_a_terminal(
 # The command line
 
 
-def pycnn_train(
-    *arguments: str | Path, cwd: Path | None = None
-) -> subprocess.CompletedProcess[str]:
+def pycnn_train(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pycnn", "train", *map(str, arguments)],
-        cwd=cwd,
+        **options,
         capture_output=True,
         text=True,
         check=False,
@@ -453,6 +490,53 @@ def test_train_refuses_before_it_works(
     assert (done.returncode, done.stdout) == (1, "")
     assert message in done.stderr
     assert not store.exists()
+
+
+def test_train_refuses_a_disk_without_room(model: Model, tmp_path: Path) -> None:
+    model.save(tmp_path / "small.safetensors")
+    done = pycnn_train(
+        *("images", "--model", "small.safetensors", "--out", "my.safetensors"),
+        cwd=tmp_path,
+        preexec_fn=functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (4096, 4096)),
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "File too large: 'my.safetensors'" in done.stderr
+
+
+_FOLDER_GOES = """
+import shutil, sys
+import pycnn.transfer
+from pycnn.cli import main
+
+def then_remove(*arguments, **options):
+    done = learn(*arguments, **options)
+    shutil.rmtree("out")
+    return done
+
+learn, pycnn.transfer.fit = pycnn.transfer.fit, then_remove
+main()
+"""
+
+
+def test_train_does_not_lose_what_it_cannot_save(model: Model, tmp_path: Path) -> None:
+    model.save(tmp_path / "small.safetensors")
+    folder = folder_of(tmp_path / "images", stripes(12))
+    (tmp_path / "out").mkdir()
+    options = ("--model", "small.safetensors", "--regime", "features")
+    done = subprocess.run(
+        [sys.executable, "-c", _FOLDER_GOES, "train", folder, *options, "--out", "out/my.npz"],
+        cwd=tmp_path,
+        env={**os.environ, "PYCNN_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "held-out images are right" in done.stdout
+    assert "saved:" not in done.stdout
+    (file,) = (tmp_path / "home").glob("my-*.npz")
+    assert f"No such file or directory: 'out/my.npz'; it is in '{file}' instead" in done.stderr
+    assert pycnn.load(file).labels == CLASSES
 
 
 _EXTRACT = """

@@ -37,7 +37,7 @@ def main() -> None:
     logits = logits_from_store(done.model, model, held_out, options.store)
     seconds = time.perf_counter() - start
     options.out.mkdir(parents=True, exist_ok=True)
-    done.model.save(options.out / "cifar10_features.safetensors")
+    done.save(options.out / "cifar10_features.safetensors")
     done.draw(options.out / "cifar10_features")
     right = measure(logits, held_out.labels)
     print(f"{options.per_class} images a class, {done.computed} computed: {right}, {seconds:.1f} s")

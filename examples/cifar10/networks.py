@@ -44,19 +44,6 @@ def logits_from_store(
     return x @ weight.reshape(len(weight), -1).T + bias
 
 
-def small_cnn() -> Model:
-    """Three convolutions with batch normalisation, 94,000 parameters."""
-    g = Graph("small_cnn")
-    x = g.input("data", (3, 32, 32))
-    for i, channels in enumerate((32, 64, 128), start=1):
-        x = g.conv2d(f"conv{i}", x, channels, 3, padding=1, bias=False)
-        x = g.relu(f"relu{i}", g.batch_norm(f"bn{i}", x))
-        x = g.max_pool2d(f"pool{i}", x, 2)
-    x = g.global_avg_pool("pool", x)
-    g.output(g.linear("fc", x, 10))
-    return Model(g, RandomWeights(g), preprocessing=WHOLE)
-
-
 def lenet_like(classes: int) -> Model:
     """LeNet-5 with ReLU on colour: what one would train from nothing."""
     g = Graph("lenet_like")

@@ -71,8 +71,8 @@ def train(
     from pycnn.formats import check_destination
     from pycnn.transfer import Schedule, fit
 
-    check_destination(out)
     network = load_model(model, weights, option, threads=threads)
+    check_destination(out, network.content())
     schedule = Schedule(
         epochs=epochs, batch_size=batch, learning_rate=learning_rate, patience=patience
     )
@@ -90,15 +90,17 @@ def train(
             seed=seed,
             store=store,
         )
-    done.model.save(out)
-    if plots is not None:
-        done.draw(plots)
+    for image in done.unreadable:
+        print(f"pycnn: left out: {image.reason}", file=sys.stderr)
+    if not as_json:
+        _print(done)
+    done.save(out)
     if as_json:
         print_json({"file": str(out), **done.to_dict()})
     else:
-        _print(done, out)
-    for image in done.unreadable:
-        print(f"pycnn: left out: {image.reason}", file=sys.stderr)
+        print(f"saved: {out}")
+    if plots is not None:
+        done.draw(plots)
 
 
 def _part_or_folder(text: str) -> float | Path:
@@ -115,7 +117,7 @@ def _augmentation() -> Augmentation:
     return Augmentation((RandomResizedCrop(scale=(0.35, 1.0)), Mirror()))
 
 
-def _print(done: Fit, out: Path) -> None:
+def _print(done: Fit) -> None:
     print(done)
     header = (done.setting, "training loss", "accuracy", "held-out loss", "accuracy")
     rows = [
@@ -129,4 +131,3 @@ def _print(done: Fit, out: Path) -> None:
         for step in done.history
     ]
     print_table(header, rows, right=header)
-    print(f"saved: {out}")

@@ -8,6 +8,7 @@ a missing package is an UnsupportedError that gives the line for pip. A writer t
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -134,8 +135,14 @@ def write(path: str | os.PathLike[str], content: Content) -> None:
     _writer(Path(path))(Path(path), content)
 
 
-def check_destination(path: str | os.PathLike[str]) -> None:
+def check_destination(path: str | os.PathLike[str], content: Content) -> None:
     """Find out before long work what `write` would raise after it, as far as that can be known.
+
+    Parameters
+    ----------
+    path : path
+    content : Content
+        Of about the size that will be written, for which there must be room.
 
     Raises
     ------
@@ -146,9 +153,10 @@ def check_destination(path: str | os.PathLike[str]) -> None:
     _writer(file)
     import tempfile  # here: few need it
 
+    size = 4 * sum(map(math.prod, content.shapes.values()))
     try:
-        with tempfile.TemporaryFile(dir=file.parent):
-            pass
+        with tempfile.TemporaryFile(dir=file.parent) as trial:
+            os.posix_fallocate(trial.fileno(), 0, max(1, size))
     except OSError as error:
         error.filename = str(file)
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pycnn.errors import StoreError
+from pycnn.hub import cache_folder
 from pycnn.model import Model
 from pycnn.opset import Array
 from pycnn.pytorch import require_torch
@@ -49,7 +52,7 @@ class Fit:
     Attributes
     ----------
     model
-        An ordinary model, with the classes as labels; `model.save(path)` keeps all of it.
+        An ordinary model, with the classes as labels; `Fit.save` keeps all of it.
     regime, reason
         What was frozen, and why.
     history
@@ -98,6 +101,41 @@ class Fit:
             "unreadable": [asdict(image) for image in self.unreadable],
             "computed": self.computed,
         }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model as `Model.save` does; where it cannot be written, elsewhere.
+
+        Raises
+        ------
+        StoreError
+            The file cannot be written, because the disk is full for example. The message says in
+            which file the model is instead: in the cache folder (``PYCNN_HOME``), or else in that
+            for temporary files. In memory it stays in any case: `save` may be called again.
+        UnsupportedError
+            Another suffix than ``.safetensors`` or ``.npz``.
+        """
+        path = Path(path)
+        try:
+            self.model.save(path)
+        except OSError as error:
+            raise StoreError(
+                f"the trained model cannot be saved: {error}; {self._rescue(path)}"
+            ) from error
+
+    def _rescue(self, path: Path) -> str:
+        """Save in another folder, and say which file that is, or why there is none."""
+        failed = []
+        for folder in (cache_folder, tempfile.gettempdir):
+            try:
+                place = Path(folder())
+                place.mkdir(parents=True, exist_ok=True)
+                file = place / f"{path.stem}-{os.urandom(4).hex()}{path.suffix}"
+                self.model.save(file)
+            except OSError as error:
+                failed.append(str(error))
+            else:
+                return f"it is in {str(file)!r} instead"
+        return f"nor elsewhere: {'; '.join(failed)}"
 
     def draw(self, folder: str | os.PathLike[str]) -> None:
         """Write `curves.png` and `confusion.png`.

@@ -16,7 +16,7 @@ __all__ = ["REGIMES", "Division", "choose", "divide", "resolve"]
 REGIMES = ("features", "head", "freeze:<layer>", "full", "auto")
 
 # Images of the smallest class below which "auto" leaves the network frozen: docs/practice.md has no
-# regime that is clearly better than "features" with 10 and 30, and "features" itself gains by more
+# regime that is clearly better than "features" with 10 to 100, and "features" itself gains by more
 # images up to about 500 (50 to 500: 7.5 points; 500 to 4,300: 2.6). And from which on it trains all
 # of it: a rule of thumb, as that was not measured.
 _FEATURES_BELOW = 500

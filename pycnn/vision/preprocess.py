@@ -143,6 +143,8 @@ class Preprocessing:
         """Refuse steps that could not give `input_size` for any image, or not for every image."""
         if self.crop is not None and self.crop != self.input_size:
             raise ValueError(f"crop {self.crop} must equal input_size {self.input_size}")
+        if self.crop is None and 2 * self.pad >= min(self.input_size):
+            raise ValueError(f"pad {self.pad} leaves nothing of input_size {self.input_size}")
         if self.resize is None:
             return
         if isinstance(self.resize, tuple):

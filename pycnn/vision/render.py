@@ -142,7 +142,8 @@ class Renderer:
         """The whole way from images of these sizes to the network's input."""
         p = self.preprocessing
         frames = Frames(*np.array(sizes, np.float64).T)
-        draw = Draw(frames, p.input_size)
+        border = 0 if p.crop else 2 * p.pad  # added after the chain; a crop takes it off again
+        draw = Draw(frames, (p.input_size[0] - border, p.input_size[1] - border))
         if p.resize is not None and not self._chain.resizes:
             resized = [self._resized(draw, i, size) for i, size in enumerate(sizes)]
             frames.resize(*np.array(resized).T)

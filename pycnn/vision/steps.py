@@ -34,9 +34,9 @@ _MAX_GRID = 61  # cells of an elastic warp: csrc/image/render.h takes 64 control
 class Draw:
     """What was drawn for n images so far: frames, colours, and the control points of a warp."""
 
-    def __init__(self, frames: Frames, input_size: tuple[int, int]) -> None:
+    def __init__(self, frames: Frames, size: tuple[int, int]) -> None:
         self.frames = frames
-        self.input_size = input_size  # that the whole chain must give
+        self.size = size  # that the whole chain must give
         self.colours: Colours | None = None
         self.grid: Floats | None = None  # (n, 2, side, side): parts of the result's shorter side
         self.refused: dict[int, str] = {}
@@ -135,7 +135,7 @@ class RandomCrop(Step):
     Parameters
     ----------
     size : int or (height, width), optional
-        Default: what the network takes.
+        Default: what the network takes, less the border that its preprocessing adds.
     padding : int
         Pixels of border on each side before the cut: 4 for CIFAR-10 in the ResNet paper.
     """
@@ -155,7 +155,7 @@ class RandomCrop(Step):
     def apply(self, draw: Draw, u: Floats) -> None:
         """Whole offsets, by uniform distribution; an image smaller than the crop is refused."""
         frames = draw.frames
-        height, width = _side_lengths(self.size, draw.input_size)
+        height, width = _side_lengths(self.size, draw.size)
         down = frames.heights + 2 * self.padding - height
         across = frames.widths + 2 * self.padding - width
         for i in np.flatnonzero((down < 0) | (across < 0)).tolist():
@@ -183,7 +183,7 @@ class RandomResizedCrop(Step):
     Parameters
     ----------
     size : int or (height, width), optional
-        Of the result; default: what the network takes.
+        Of the result; default: what the network takes, less the border that its preprocessing adds.
     scale : (float, float)
         Of the area, as parts of the image's.
     ratio : (float, float)
@@ -227,7 +227,7 @@ class RandomResizedCrop(Step):
         top = np.where(some, _whole(u[:, -2], 0, down), np.floor(down / 2))
         left = np.where(some, _whole(u[:, -1], 0, across), np.floor(across / 2))
         frames.crop(top, left, height, width)
-        frames.resize(*_side_lengths(self.size, draw.input_size))
+        frames.resize(*_side_lengths(self.size, draw.size))
 
     def _largest(self, frames: Frames) -> tuple[Floats, Floats]:
         """Height and width of the largest rectangle with an aspect that `ratio` allows."""

@@ -79,7 +79,8 @@ class StreamStats:
     waited_s : float
         Of these, those in which the consumer waited for a batch.
     busy_s, idle_s : float
-        Summed over the threads: making images; waiting for the consumer to take a batch.
+        Summed over the threads: making images; with nothing to make, because the batches that are
+        ready were not taken yet.
     threads : int
     """
 
@@ -282,14 +283,15 @@ class Stream:
 
     def stats(self) -> StreamStats:
         """Count and time of all loops so far, also of one that is under way."""
+        busy = self._times.busy_s
         return StreamStats(
             images=self._images,
             batches=self._batches,
             failed=len(self.failures),
             seconds=self._seconds,
             waited_s=self._times.waited_s,
-            busy_s=self._times.busy_s,
-            idle_s=self._times.idle_s,
+            busy_s=busy,
+            idle_s=max(0.0, self.threads * self._seconds - busy),
             threads=self.threads,
         )
 

@@ -39,7 +39,6 @@ class Times:
     """Seconds, summed over the threads."""
 
     busy_s: float = 0.0
-    idle_s: float = 0.0  # no room: the batches that are ready were not taken
     waited_s: float = 0.0  # of whoever takes them
 
 
@@ -162,10 +161,8 @@ class Making:
 
     def _next_unit(self) -> tuple[Slot, int, int] | None:
         """Wait for room and take a unit; None when there is nothing left to do."""
-        start = time.perf_counter()
         with self._changed:
             self._changed.wait_for(self._has_room)
-            self._times.idle_s += time.perf_counter() - start
             return None if self._closed else next(self._units, None)
 
     def _work(self) -> None:
