@@ -169,7 +169,7 @@ def _decay(report: Report, networks: dict[float, small.Trained], batch: Array) -
         report.numbers[f"decay {decay:g}"] = {
             "scale_norms": norms, "branch_over_shortcut": sizes, "accuracy": trained.accuracy
         }  # fmt: skip
-    left.set_xlabel("epoch")
+    small.label_epochs(left)
     left.set_ylabel("norm of the scales of a block's last normalisation")
     right.set_xlabel("block")
     right.set_ylabel("what it adds, over what it adds it to")
@@ -184,10 +184,12 @@ def _decay(report: Report, networks: dict[float, small.Trained], batch: Array) -
     report.figure(figure, "Left: mean over the blocks, after each epoch. Right: at the end.")
     first, last = (report.numbers[f"decay {decay:g}"] for decay in (DECAYS[0], DECAYS[-1]))
     means = [np.mean(list(found["branch_over_shortcut"].values())) for found in (first, last)]
+    norms = [found["scale_norms"][-1] for found in (first, last)]
     report.finding(
-        f"Without decay a block adds {means[0]:.2f} times what it adds it to, with a decay of "
-        f"{DECAYS[-1]:g} {means[1]:.2f} times: it is pulled towards the identity, where a plain "
-        "layer is pulled towards zero."
+        f"With a decay of {DECAYS[-1]:g} the scales end at {norms[1]:.2f}, without at "
+        f"{norms[0]:.2f}: decay takes a residual block towards the identity, where it takes a "
+        f"plain layer towards zero. What a block adds, over what it adds it to, goes from "
+        f"{means[0]:.2f} to {means[1]:.2f} only: decay shrinks the other layers as well."
     )
 
 

@@ -28,13 +28,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Trained",
-    "add_error_curve",
+    "about",
+    "add_curves_and_costs",
     "add_table",
     "begin",
     "data_of",
     "end",
     "inception",
     "initial",
+    "label_epochs",
     "residual",
     "stacked",
     "standard_error",
@@ -238,8 +240,10 @@ def about(report: Report, data: tuple[Dataset, Dataset], trained: Trained) -> No
     report.text(
         f"Each network learns from {len(learnt):,} images of CIFAR-10 for {len(trained.history)} "
         f"epochs, 28 x 28 pixels cut out anywhere and mirrored by chance, and is tested on the "
-        f"centres of {len(held_out):,} others. Weights are He's; seed, order and rate are the "
-        f"same. The standard error of an accuracy is {error:.1f} points by "
+        f"centres of {len(held_out):,} others. Weights are He's; seed, order and rate (by cosine, "
+        f"{Recipe.learning_rate} at its highest, batches of {Recipe.batch_size}, weight decay "
+        f"{WEIGHT_DECAY:g} unless another is named) are the same. "
+        f"The standard error of an accuracy is {error:.1f} points by "
         "the number of test images alone; another seed moves it as well."
     )
 
@@ -273,10 +277,16 @@ def add_table(report: Report, networks: Mapping[str, Trained]) -> None:
     report.table("What the networks cost and reach", header, rows)
 
 
-def add_error_curve(axes: Axes, name: str, history: Sequence[Epoch], style: str = "o-") -> None:
+def label_epochs(axes: Axes) -> None:
+    """Name the axis along the bottom; epochs are whole numbers."""
+    axes.set_xlabel("epoch")
+    axes.locator_params(axis="x", integer=True)
+
+
+def _add_error_curve(axes: Axes, name: str, history: Sequence[Epoch]) -> None:
     """Add the held-out error after each epoch."""
     errors = [100 * (1 - epoch.held_out.accuracy) for epoch in history]
-    axes.plot([epoch.number for epoch in history], errors, style, ms=4, label=name)
+    axes.plot([epoch.number for epoch in history], errors, "o-", ms=4, label=name)
 
 
 def add_curves_and_costs(report: Report, networks: Mapping[str, Trained]) -> None:
@@ -284,18 +294,16 @@ def add_curves_and_costs(report: Report, networks: Mapping[str, Trained]) -> Non
     figure = new_figure(9, 4)
     curves, costs = figure.subplots(1, 2)
     for name, trained in networks.items():
-        add_error_curve(curves, name, trained.history)
+        _add_error_curve(curves, name, trained.history)
         costs.plot(trained.macs / 1e6, trained.accuracy, "o", label=name)
-        costs.annotate(
-            name, (trained.macs / 1e6, trained.accuracy), xytext=(5, 5), fontsize=8,
-            textcoords="offset points",
-        )  # fmt: skip
-    curves.set_xlabel("epoch")
+    label_epochs(curves)
     curves.set_ylabel("held-out error, %")
     curves.legend(fontsize=8)
     costs.set_xlabel("million multiply-adds of an image")
     costs.set_ylabel("held-out accuracy, %")
-    costs.margins(0.2)
+    costs.margins(0.1)
     for axes in (curves, costs):
         axes.grid(alpha=0.3)
-    report.figure(figure, "Left: held-out error after each epoch. Right: what it costs.")
+    report.figure(
+        figure, "Left: held-out error after each epoch. Right: what it costs, in the same colours."
+    )

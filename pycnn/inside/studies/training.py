@@ -135,7 +135,8 @@ def train(
     WeightsError
         The checkpoint is of another network or recipe; or the loss is no longer finite.
     """
-    module = model.to_torch().to(memory_format=torch.channels_last)
+    module = model.to_torch()
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     watched = {name: weight for name, weight in module.named_parameters() if weight.ndim in (2, 4)}
     optimiser = torch.optim.SGD(
         module.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum,
