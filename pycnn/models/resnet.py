@@ -26,6 +26,9 @@ paper's section 4.1.
 new channels). Deviation: the new channels are split to both sides of the old, where the paper
 does not say.
 
+``resnet20@cifar10`` is the same network with weights that this project trained (30 epochs, the
+study `plain-vs-resnet`) and that ship with the package: what `resnet20` alone means.
+
 ``plain20@paper`` ... ``plain110@paper``: the same without shortcuts; as option A has no
 parameters, with as many.
 
@@ -65,6 +68,7 @@ EXPANSION = 4  # of a bottleneck's last convolution
 
 CIFAR_DEPTHS = (20, 32, 44, 56, 110)  # 6n + 2, n blocks in each of the stages 2, 3, 4
 CIFAR_CHANNELS = (16, 32, 64)
+TRAINED_HERE = (20,)  # by tools/ship_cifar10.py; the weights ship with the package
 
 
 def build_imagenet(
@@ -319,6 +323,15 @@ for _depth in (18, 34):
         f"Plain-{_depth}",
         TORCHVISION,
         options={"depth": _depth, "residual": False},
+    )
+for _depth in TRAINED_HERE:
+    _register_cifar(
+        f"resnet{_depth}",
+        "cifar10",
+        f"ResNet-{_depth}",
+        options={"depth": _depth},
+        licence="Apache-2.0",
+        shipped=f"resnet{_depth}.safetensors",
     )
 for _depth in CIFAR_DEPTHS:
     _register_cifar(

@@ -118,7 +118,6 @@ def _show(report: Report, ways: dict[str, Way], macs: int, images: int) -> None:
     error = small.standard_error(base.accuracy, images)
     mirror, ten, many = (ways[_name(1, crops)] for crops in CROPS[1:])
     pair, all_of_them = ways[_name(2, 1)], ways[_name(MEMBERS, 1)]
-    better = "a second network" if pair.accuracy > mirror.accuracy else "the mirror image"
     report.finding(
         f"One network and one crop: {base.accuracy:.1f} % (standard error {error:.1f}; less for "
         f"differences on the same images). The mirror image too: {mirror.accuracy:.1f} %, for "
@@ -126,7 +125,8 @@ def _show(report: Report, ways: dict[str, Way], macs: int, images: int) -> None:
         f"{many.runs} differ, {many.accuracy:.1f} %."
     )
     report.finding(
-        f"Two networks: {pair.accuracy:.1f} %, {MEMBERS}: {all_of_them.accuracy:.1f} %. "
-        f"For twice the cost {better} gains more; both together, {MEMBERS} networks with ten "
-        f"crops, reach {ways[_name(MEMBERS, 10)].accuracy:.1f} % for {10 * MEMBERS} times the cost."
+        f"For twice the cost a second network gains {pair.accuracy - base.accuracy:.1f} points, "
+        f"the mirror image {mirror.accuracy - base.accuracy:.1f}. {MEMBERS} networks reach "
+        f"{all_of_them.accuracy:.1f} %; with ten crops each, for {10 * MEMBERS} times the cost, "
+        f"{ways[_name(MEMBERS, 10)].accuracy:.1f} %."
     )
