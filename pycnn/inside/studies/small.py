@@ -190,7 +190,10 @@ def data_of(settings: Settings) -> tuple[Dataset, Dataset]:
 def initial(graph: Graph, seed: int) -> Model:
     """He's random weights."""
     weights = RandomWeights(graph, seed)
-    return Model(graph, weights, preprocessing=PREPROCESSING, labels=labels("cifar10"))
+    # A few images of one colour may look like another's order of planes.
+    return Model(
+        graph, weights, preprocessing=PREPROCESSING, labels=labels("cifar10"), check_input=False
+    )
 
 
 def train_small(
