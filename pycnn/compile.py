@@ -53,8 +53,9 @@ class Plan:
     def profile(self, inputs: Sequence[Array], threads: int) -> list[tuple[str, float]]:
         """Run as :meth:`run` does; the seconds of each step, under the name of its node.
 
-        A step's time ends when all threads have done their part. Inputs and outputs whose layout
-        changes are steps too, under their own names.
+        Of a stage, which ends when all threads have done their part, each step has the part that
+        the threads spent in it. Inputs and outputs whose layout changes are steps too, under their
+        own names.
         """
         outputs = list(self._new_outputs().values())
         seconds = self.program.profile(list(inputs), outputs, threads)

@@ -129,7 +129,7 @@ def test_weights_that_give_nan_are_an_error(tmp_path: Path) -> None:
 def test_bench_takes_no_random_weights_in_place_of_cached_ones(tmp_path: Path) -> None:
     lenet5 = resources.files("pycnn") / "data" / "weights" / "lenet5.safetensors"
     (tmp_path / "resnet20@akamaster.safetensors").write_bytes(lenet5.read_bytes())
-    done = pycnn_command("bench", "resnet20", "--runs", "1", PYCNN_HOME=str(tmp_path))
+    done = pycnn_command("bench", "resnet20@akamaster", "--runs", "1", PYCNN_HOME=str(tmp_path))
     assert done.returncode == 1
     assert "is of lenet5@mnist, not of resnet20@akamaster" in done.stderr
 
@@ -247,7 +247,7 @@ def test_convert_needs_the_name_where_names_and_shapes_do_not_tell(tmp_path: Pat
     np.savez(tmp_path / "in.npz", **arrays)
     out = str(tmp_path / "out.npz")
     done = document("convert", str(tmp_path / "in.npz"), out)
-    assert done["network"] == "one of resnet20@akamaster, plain20@paper"
+    assert done["network"] == "one of resnet20@cifar10, resnet20@akamaster, plain20@paper"
     document("convert", str(tmp_path / "in.npz"), out, "--as", "plain20")
     assert pycnn.load(out).name == "plain20@paper"
 

@@ -326,18 +326,19 @@ def published(
     server.data = (tmp_path / "w.npz").read_bytes()
     digest = "sha256:" + hashlib.sha256(server.data).hexdigest()[:8]
     variant = replace(
-        find("resnet20"), published=Published("https://a.page", server.url, "w.npz", digest)
+        find("resnet20@akamaster"),
+        published=Published("https://a.page", server.url, "w.npz", digest),
     )
     monkeypatch.setitem(registry._by_id, variant.id, variant)
     return model
 
 
 def test_load_fetches_at_first_use(published: pycnn.Model, server: Server, home: Path) -> None:
-    variant = find("resnet20")
+    variant = find("resnet20@akamaster")
     assert hub.weights_status(variant) == "published"
     x = np.ones((1, 3, 32, 32), np.float32)
     for _ in range(2):
-        model = pycnn.load("resnet20")
+        model = pycnn.load("resnet20@akamaster")
         np.testing.assert_array_equal(model.run(x), published.run(x))
         assert model.recognised_by == "hash"
     assert server.requests == ["/w.npz"]
@@ -363,7 +364,7 @@ def test_nothing_is_fetched_to_measure_speed(
 ) -> None:
     from pycnn.cli.common import load_model
 
-    model = load_model("resnet20", None, None, random_if_none=True)
+    model = load_model("resnet20@akamaster", None, None, random_if_none=True)
     assert model.weights_origin == "random, seed 0"
     assert server.requests == []
 
@@ -372,12 +373,12 @@ def test_a_mirror(
     published: pycnn.Model, server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYCNN_MIRROR", server.url.replace("w.npz", "mirror/"))
-    pycnn.load("resnet20")
+    pycnn.load("resnet20@akamaster")
     assert server.requests == ["/mirror/resnet20@akamaster.npz"]
     monkeypatch.setenv("PYCNN_MIRROR", "file:///tmp")
     (home / "resnet20@akamaster.npz").unlink()
     with pytest.raises(WeightsError, match="PYCNN_MIRROR must be a http or https URL"):
-        pycnn.load("resnet20")
+        pycnn.load("resnet20@akamaster")
 
 
 @pytest.mark.parametrize("how", ["PYCNN_OFFLINE", "no server", "404"])
@@ -392,7 +393,7 @@ def test_errors_say_what_to_do(
     else:
         server.faults = ["404"]
     with pytest.raises(WeightsError if how == "404" else OfflineError) as error:
-        pycnn.load("resnet20")
+        pycnn.load("resnet20@akamaster")
     for part in ("w.npz", "https://a.page", server.url, f"{home}/resnet20@akamaster.npz"):
         assert part in str(error.value)
 
@@ -410,7 +411,7 @@ def test_the_command(published: pycnn.Model, server: Server, home: Path, tmp_pat
         "from pycnn.models import registry, Published, find; from dataclasses import replace\n"
         "import sys, pycnn.cli\n"
         f"new = Published('https://a.page', {server.url!r}, 'w.npz')\n"
-        "one = replace(find('resnet20'), published=new)\n"
+        "one = replace(find('resnet20@akamaster'), published=new)\n"
         "two = replace(find('resnet50@msra'))\n"
         "registry._by_id.clear(); registry._by_id.update({one.id: one, two.id: two})\n"
         "pycnn.cli.main()"
@@ -421,14 +422,14 @@ def test_the_command(published: pycnn.Model, server: Server, home: Path, tmp_pat
             [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
         )
 
-    done = command("fetch", "resnet20")
+    done = command("fetch", "resnet20@akamaster")
     assert done.returncode == 0, done.stderr
     assert str(home / "resnet20@akamaster.npz") in done.stdout
     done = command("fetch", "--all", str(tmp_path / "all"), "--json")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "all" / "resnet20@akamaster.npz").read_bytes() == server.data
     assert server.requests == ["/w.npz"] * 2
-    done = command("fetch", "resnet50@msra", "resnet20")
+    done = command("fetch", "resnet50@msra", "resnet20@akamaster")
     assert done.returncode == 1
     assert "must be put by hand" in done.stderr
     assert "resnet20@akamaster" in done.stdout

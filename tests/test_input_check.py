@@ -110,9 +110,7 @@ def resnet(**options: Any) -> pycnn.Model:
 
 def test_one_warning(wrong: Any) -> None:
     model = resnet()
-    with pytest.warns(
-        InputWarning, match=r"resnet20@akamaster: .*0\.\.255.*check_input=False"
-    ) as w:
+    with pytest.warns(InputWarning, match=r"resnet20@cifar10: .*0\.\.255.*check_input=False") as w:
         model.run(wrong)
     assert len(w) == 1
     assert w[0].filename == __file__

@@ -326,14 +326,14 @@ def test_no_default_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     with pytest.raises(WeightsError, match=r'no weights for plain20@paper.*"random"'):
         pycnn.load("plain20")
     with pytest.raises(OfflineError, match=r"resnet20@akamaster: PYCNN_OFFLINE forbids to fetch"):
-        pycnn.load("resnet20")
+        pycnn.load("resnet20@akamaster")
     model = resnet()
     save_file(
         {name: model._weights.get(name) for name in model.graph.parameters},
         tmp_path / "resnet20@akamaster.safetensors",
     )
     x = np.ones((1, 3, 32, 32), np.float32)
-    np.testing.assert_array_equal(pycnn.load("resnet20").run(x), model.run(x))
+    np.testing.assert_array_equal(pycnn.load("resnet20@akamaster").run(x), model.run(x))
 
 
 def test_random_weights_are_he_and_seeded() -> None:
@@ -367,7 +367,9 @@ def test_publishers_names_and_counters() -> None:
         theirs[key] = model._weights.get(name)
     theirs["module.bn1.num_batches_tracked"] = np.zeros((), np.float32)
     x = np.ones((1, 3, 32, 32), np.float32)
-    np.testing.assert_array_equal(pycnn.load("resnet20", weights=theirs).run(x), model.run(x))
+    np.testing.assert_array_equal(
+        pycnn.load("resnet20@akamaster", weights=theirs).run(x), model.run(x)
+    )
 
 
 # Names and options -------------------------------------------------------------------------------

@@ -178,7 +178,7 @@ def test_resnet20_equals_torch_on_1000_images(shared_data: SharedData) -> None:
     rows = np.asarray(Image.open(shared_data("cifar10/train_49.png")))
     images = rows.reshape(1000, 32, 32, 3)
     labels = np.load(shared_data("cifar10/train_labels.npy"))[-1000:]
-    model = pycnn.load("resnet20", weights=checkpoint)  # by the publisher's names
+    model = pycnn.load("resnet20@akamaster", weights=checkpoint)  # by the publisher's names
     assert model.preprocessing is not None
     x = model.preprocessing.batch(images)
     with torch.inference_mode():

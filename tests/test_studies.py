@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
 import os
 import re
@@ -55,6 +56,39 @@ def test_a_page_is_whole_and_nothing_in_it_is_markup() -> None:
         assert f"<{letter}>" not in page
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     assert json.loads(json.dumps(report.to_dict()))["findings"] == ["<f>"]
+
+
+def test_a_page_of_markdown_and_its_figures(tmp_path: Path) -> None:
+    report = Report("x", "a_b", "<q>", {"seed": 0})
+    report.heading("# *h*")
+    report.finding("f")
+    report.table("c", ("one", "two"), [("a|b", "<2>")])
+    for i in range(2):
+        figure = new_figure()
+        figure.subplots().plot([i, 1])
+        report.figure(figure, f"figure [{i}]")
+    report.code(images)
+    report.save(tmp_path / "page.md")
+    text = (tmp_path / "page.md").read_text()
+    assert "# a\\_b" in text
+    assert "## \\# \\*h\\*" in text
+    assert "> **f**" in text
+    assert "| a\\|b | &lt;2&gt; |" in text
+    assert "![figure \\[1\\]](x-2.svg)" in text
+    assert "def images(rng: Rng" in text
+    assert "| seed | 0 |" in text
+    drawn = [(tmp_path / f"x-{i}.svg").read_text() for i in (1, 2)]
+    assert drawn[0] != drawn[1]
+    again = Report("x", "", "", {})
+    figure = new_figure()
+    figure.subplots().plot([1, 1])
+    again.figure(figure, "")
+    again.save(tmp_path / "again.md")
+    assert (tmp_path / "x-1.svg").read_text() == drawn[1]  # the same numbers, the same bytes
+    report.save(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text() == report.html()
+    with pytest.raises(ValueError, match=r"a page is \.html or \.md"):
+        report.save(tmp_path / "page.pdf")
 
 
 @pytest.mark.parametrize("name", [name for name, about in STUDIES.items() if not about.needs_data])
@@ -309,6 +343,112 @@ def test_lenet_activations_in_small(
     assert len(list((tmp_path / "runs").glob("*.pt"))) == 6
     assert all(report.numbers["max pooling: equal bits"].values())
     json.dumps(report.to_dict(), allow_nan=False)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, rng: Rng, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """One epoch on images of two classes."""
+    from pycnn.inside.studies import small
+
+    data = images(rng, 192)
+    monkeypatch.setattr(cifar10, "read", lambda folder: (data, data.subset(range(64))))
+    monkeypatch.setattr(small, "EPOCHS", 1)
+    return Settings(data=tmp_path, folder=tmp_path / "runs")
+
+
+def run_study(name: str, settings: Settings) -> Report:
+    report = Report(name, "", "", {})
+    module = importlib.import_module(f"pycnn.inside.studies.{name.replace('-', '_')}")
+    module.run(report, settings)
+    json.dumps(report.to_dict(), allow_nan=False)
+    assert report.findings
+    return report
+
+
+def test_bottleneck_in_small(tiny: Settings) -> None:
+    numbers = run_study("bottleneck", tiny).numbers
+    assert numbers["Inception v1"] == {"parameters": 6_998_552, "macs": 1_582_671_872}
+    # 3x3 and 5x5 of all modules over all channels of their inputs, counted by hand
+    wide = numbers["without 3x3 and 5x5 reductions"]["macs"]
+    module_3a = 28 * 28 * 192 * (9 * 128 + 25 * 32)
+    assert wide > numbers["Inception v1"]["macs"] + module_3a - 28 * 28 * 192 * 112
+    assert numbers["basic blocks of equal width"]["macs"] > 10 * numbers["ResNet-50"]["macs"]
+    assert numbers["inception, reduced"]["macs"] < numbers["inception, all channels"]["macs"] / 2
+    costs = [numbers[f"resnet_{kind}"]["macs"] for kind in ("bottleneck", "narrow", "basic")]
+    assert costs[0] < 2 * costs[1] < costs[2]
+    assert 0 <= numbers["resnet_basic"]["held_out_accuracy"] <= 100
+
+
+def test_blocks_of_equal_width_keep_every_shape() -> None:
+    from pycnn.inside.studies.bottleneck import with_basic_blocks, without_reduction
+
+    resnet = find("resnet50").graph()
+    before, after = resnet.shapes(), with_basic_blocks(resnet).shapes()
+    assert all(after[name] == before[name] for name in after if "_branch2a" not in name)
+    assert sum("branch2b" in name for name in after) == 0
+    inception = find("inception_v1").graph()
+    shapes = without_reduction(inception).shapes()
+    assert shapes["inception_5b/output"] == inception.shapes()["inception_5b/output"]
+    assert without_reduction(inception, projections=True).shapes()["inception_3a/output"][1] == 416
+
+
+def test_auxiliary_heads_in_small(tiny: Settings) -> None:
+    numbers = run_study("auxiliary-heads", tiny).numbers
+    assert set(numbers) == {"aux1", "aux2", "main", "main, trained alone"}
+    assert all(len(accuracies) == 1 for accuracies in numbers.values())
+    assert len(list(tiny.folder.glob("small_inception*.pt"))) == 2
+
+
+def test_the_losses_of_heads_count(tiny: Settings) -> None:
+    """Their weights move, and those of the layers below; the main head's accuracy is shown."""
+    from pycnn.inside.studies import small, training
+
+    data = small.data_of(tiny)
+    graph = small.inception(heads=True)
+    recipe = training.Recipe(1, batch_size=64)
+    model, (epoch,) = training.train(small.initial(graph, 0), recipe, *data, tiny.folder / "x.pt")
+    found = training.evaluate_heads(model, data[1])
+    assert list(found) == ["classifier", "aux1", "aux2"]
+    assert epoch.held_out == found["classifier"] and epoch.heads["aux2"] == found["aux2"]
+    first = small.initial(graph, 0).content()
+    moved = [
+        name for name in ("loss1/fc.weight", "loss2/fc.weight", "conv1.weight")
+        if not np.allclose(model.content().read(name), first.read(name), atol=1e-6)
+    ]  # fmt: skip
+    assert len(moved) == 3
+
+
+def test_vgg_uniformity_in_small(tiny: Settings) -> None:
+    numbers = run_study("vgg-uniformity", tiny).numbers
+    stacked, single = numbers["vgg16"]["stacked"], numbers["vgg16"]["one_filter"]
+    assert [stage[2] for stage in stacked.values()] == [stage[2] for stage in single.values()]
+    assert sum(stage[0] for stage in stacked.values()) == 14_714_688
+    assert numbers["2 x 3x3"]["macs"] < numbers["1 x 5x5"]["macs"] < numbers["1 x 7x7"]["macs"]
+
+
+def test_crops_and_ensembles_in_small(tiny: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pycnn.inside.studies import crops_and_ensembles
+
+    monkeypatch.setattr(crops_and_ensembles, "IMAGES", 6)
+    monkeypatch.setattr(crops_and_ensembles, "MEMBERS", 2)
+    numbers = run_study("crops-and-ensembles", tiny).numbers
+    assert numbers["one network, 144 crops"]["runs"] == 48
+    assert numbers["2 networks, 10 crops"]["runs"] == 20
+    assert len(numbers["each network, 2 crops"]) == 2
+
+
+def test_identity_block_in_small(tiny: Settings) -> None:
+    numbers = run_study("identity-block", tiny).numbers
+    zero = numbers["residual, zero weights"]
+    assert zero["equal"] == zero["of"] > 0
+    plain = numbers["plain, zero weights"]
+    assert plain["equal"] < plain["of"]
+    assert numbers["weights times 0"] == [0, 1]
+    for stage in (2, 3):
+        assert numbers[f"residual, behind stage {stage}"]["equal_logits"] == 1
+        assert numbers[f"plain, behind stage {stage}"]["equal_logits"] < 1
+    strong, none = (numbers[f"decay {decay}"]["scale_norms"][-1] for decay in ("0.01", "0"))
+    assert strong < none
 
 
 def test_plain_vs_resnet_in_small(

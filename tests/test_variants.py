@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from safetensors.numpy import load_file, save_file
 
 import pycnn
 from pycnn import ModelFormatError, UnsupportedError, WeightsError
+from pycnn.formats import open_weights
 from pycnn.model import Model
 from pycnn.models import Published, Variant, find, registry
 from pycnn.recognition import rename_for
@@ -57,7 +59,7 @@ def test_everything_that_the_project_promises_is_registered() -> None:
         ("vgg16_bn", "torchvision"),
         ("resnet18", "torchvision"),
         ("resnet50", "torchvision"),
-        ("resnet20", "akamaster"),
+        ("resnet20", "cifar10"),
         ("nin", "caffe"),
         ("lenet5", "mnist"),
     ],
@@ -70,7 +72,7 @@ def test_what_a_bare_name_means(name: str, meant: str) -> None:
 def test_what_is_said_of_published_weights(variant: Variant) -> None:
     published = variant.published
     if published is None:
-        assert variant.source in ("paper", "mnist")
+        assert variant.source in ("paper", "mnist", "cifar10")
         return
     assert published.page.startswith("https://")
     assert published.url is None or re.match(r"https?://", published.url)
@@ -247,17 +249,19 @@ def test_a_passport_tells_what_names_and_shapes_cannot(tmp_path: Path) -> None:
     pycnn.load("plain20", weights="random").save(path)
     assert pycnn.load(path).name == "plain20@paper"
     with pytest.raises(WeightsError, match="is of plain20@paper, not of resnet20@akamaster"):
-        pycnn.load("resnet20", weights=path)
+        pycnn.load("resnet20@akamaster", weights=path)
 
 
 def test_where_nothing_can_tell_the_callers_name_decides(tmp_path: Path) -> None:
     path = tmp_path / "bare.safetensors"
     save_file(arrays(pycnn.load("plain20", weights="random")), path)
-    with pytest.raises(WeightsError, match="fits resnet20@akamaster, plain20@paper, and nothing"):
+    with pytest.raises(
+        WeightsError, match="fits resnet20@cifar10, resnet20@akamaster, plain20@paper, and nothing"
+    ):
         pycnn.load(path)
-    # The two are not of one name: what a user calls it is what it is.
+    # Where only one is of that name, what a user calls it is what it is.
     assert pycnn.load("plain20", weights=path).recognised_by == "names and shapes"
-    assert pycnn.load("resnet20", weights=path).recognised_by == "names and shapes"
+    assert pycnn.load("resnet20@akamaster", weights=path).recognised_by is None
 
 
 @pytest.fixture
@@ -273,7 +277,7 @@ def generations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Pa
         published = Published("https://a.page", None, "w.npz", f"sha256:{sha256[:8]}")
         variant = replace(find("resnet20"), name="twin", source=source, published=published)
         known[variant.id] = variant
-    for name in ("resnet20@akamaster", "plain20@paper"):  # which fit as well
+    for name in ("resnet20@cifar10", "resnet20@akamaster", "plain20@paper"):  # which fit as well
         del known[name]
     # A registry of its own: one that gets an entry back has it in another place.
     monkeypatch.setattr(registry, "_by_id", known)
@@ -324,4 +328,21 @@ def test_a_published_file_is_recognised_by_its_hash(shared_data: Callable[[str],
     path = shared_data("resnet20_cifar10/resnet20-12fca82f.th")
     model = pycnn.load(path)
     assert (model.name, model.recognised_by) == ("resnet20@akamaster", "hash")
-    assert pycnn.load("resnet20", weights=path).recognised_by == "hash"
+    assert pycnn.load("resnet20@akamaster", weights=path).recognised_by == "hash"
+
+
+def test_the_resnet20_that_ships(
+    shared_data: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Offline, with the accuracy that its file states, on the first of the held-out images."""
+    from pycnn.inside.studies import cifar10
+    from pycnn.inside.studies.training import evaluate
+
+    monkeypatch.setenv("PYCNN_OFFLINE", "1")
+    model = pycnn.load("resnet20")
+    assert (model.name, model.recognised_by) == ("resnet20@cifar10", "passport")
+    path = resources.files("pycnn") / "data" / "weights" / "resnet20.safetensors"
+    stated = float(open_weights(str(path)).metadata["heldout_accuracy"])
+    assert stated > 0.9
+    _, held_out = cifar10.read(shared_data("cifar10"))
+    assert evaluate(model, held_out.subset(range(500))).accuracy == pytest.approx(stated, abs=0.03)

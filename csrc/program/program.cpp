@@ -106,11 +106,27 @@ void Program::run(std::span<const float* const> inputs, std::span<float* const> 
 
 std::vector<double> Program::profile(std::span<const float* const> inputs,
                                      std::span<float* const> outputs, int threads) {
-    std::vector<Clock::time_point> boundaries(tasks_.size() + 1);
-    execute(inputs, outputs, threads, std::nullopt, boundaries.data());
-    std::vector<double> seconds;
-    for (size_t i = 0; i < tasks_.size(); ++i) {
-        seconds.push_back(std::chrono::duration<double>(boundaries[i + 1] - boundaries[i]).count());
+    const bool side_by_side = stages_.size() < tasks_.size();
+    Times times{std::vector<Clock::time_point>(stages_.size() + 1),
+                std::vector<Clock::duration>(side_by_side ? threads * tasks_.size() : 0)};
+    execute(inputs, outputs, threads, std::nullopt, &times);
+    // What all threads spent in a task.
+    const auto busy = [&](size_t task) {
+        Clock::duration sum{0};
+        for (size_t i = task; i < times.busy.size(); i += tasks_.size()) sum += times.busy[i];
+        return std::chrono::duration<double>(sum).count();
+    };
+    std::vector<double> seconds(tasks_.size());
+    for (size_t s = 0; s < stages_.size(); ++s) {
+        const auto [number, begin, end, work] = stages_[s];
+        const std::chrono::duration<double> took = times.begins[s + 1] - times.begins[s];
+        double sum = 0;
+        for (size_t i = begin; i < end; ++i) sum += busy(i);
+        for (size_t i = begin; i < end; ++i) {
+            // Of a single task nothing is noted, and of the shortest the clock may see nothing.
+            const double part = sum > 0 ? busy(i) / sum : 1.0 / static_cast<double>(end - begin);
+            seconds[i] = took.count() * part;
+        }
     }
     return seconds;
 }
@@ -118,13 +134,15 @@ std::vector<double> Program::profile(std::span<const float* const> inputs,
 // The tasks' work laid end to end, a thread's share of it is one piece: of most tasks all or
 // nothing.
 void Program::run_stage(const Stage& stage, const Team& team, float* const* buffers,
-                        float* workspace) const {
+                        float* workspace, Clock::duration* busy) const {
     const bool alone = stage.work < kStageWorkPerThread;
     if (alone && team.index() > 0) return;
     const double threads = alone ? 1 : team.size();
     const double work = static_cast<double>(stage.work);
     const double begin = work * team.index() / threads;
     const double end = work * (team.index() + 1) / threads;
+    if (stage.end - stage.begin == 1) busy = nullptr;  // its time is the stage's
+    Clock::time_point since = busy ? Clock::now() : Clock::time_point();
     double before = 0;
     for (size_t i = stage.begin; i < stage.end; ++i) {
         const Task& task = *tasks_[i];
@@ -135,13 +153,19 @@ void Program::run_stage(const Stage& stage, const Team& team, float* const* buff
         // The last thread takes what is left, whatever the rounding.
         const int64_t first = team.index() == 0 ? 0 : unit_at(begin);
         const int64_t last = alone || team.index() == team.size() - 1 ? task.units() : unit_at(end);
-        if (first < last) task.run(buffers, workspace, first, last);
+        if (first < last) {
+            task.run(buffers, workspace, first, last);
+            if (busy) {
+                const Clock::time_point now = Clock::now();
+                busy[i] = now - std::exchange(since, now);
+            }
+        }
         before += task.work();
     }
 }
 
 void Program::execute(std::span<const float* const> inputs, std::span<float* const> outputs,
-                      int threads, std::optional<uint8_t> poison, Clock::time_point* boundaries) {
+                      int threads, std::optional<uint8_t> poison, Times* times) {
     PYCNN_CHECK(
         inputs.size() == num_inputs_ && outputs.size() == buffer_elems_.size() - 1 - num_inputs_,
         Error, "program: got ", inputs.size(), " inputs and ", outputs.size(),
@@ -163,22 +187,15 @@ void Program::execute(std::span<const float* const> inputs, std::span<float* con
 
     run_team(team_size, [&](Team& team) {
         float* workspace = buffers[0] + buffer_elems_[0] + team.index() * workspace_elems_;
-        bool first = true;
-        for (const Stage& stage : stages_) {
-            if (!boundaries) {
-                if (!std::exchange(first, false)) team.barrier();
-                run_stage(stage, team, buffers.data(), workspace);
-                continue;
-            }
-            for (size_t i = stage.begin; i < stage.end; ++i) {
-                if (!std::exchange(first, false)) team.barrier();
-                if (team.index() == 0) boundaries[i] = Clock::now();
-                run_stage({stage.number, i, i + 1, tasks_[i]->work()}, team, buffers.data(),
-                          workspace);
-            }
+        Clock::duration* busy = nullptr;
+        if (times && !times->busy.empty()) busy = &times->busy[team.index() * tasks_.size()];
+        for (size_t s = 0; s < stages_.size(); ++s) {
+            if (s > 0) team.barrier();
+            if (times && team.index() == 0) times->begins[s] = Clock::now();
+            run_stage(stages_[s], team, buffers.data(), workspace, busy);
         }
     });
-    if (boundaries) boundaries[tasks_.size()] = Clock::now();
+    if (times) times->begins.back() = Clock::now();
 
     arenas_.give_back(std::move(arena));
 }

@@ -52,8 +52,10 @@ public:
     void run(std::span<const float* const> inputs, std::span<float* const> outputs, int threads,
              std::optional<uint8_t> poison = std::nullopt);
 
-    // Runs once and returns the seconds of each task: from when every thread could begin it until
-    // every thread had ended it. Each task is a stage of its own here, so that its time is its own.
+    // Runs once as `run` does and returns the seconds of each task. A stage's time is from when
+    // every thread could begin it until every thread had ended it; where it has several tasks each
+    // gets the part of it that the threads spent in that task, of what they spent in all. So the
+    // clock is all that is added to a run, and all times add up to it.
     std::vector<double> profile(std::span<const float* const> inputs,
                                 std::span<float* const> outputs, int threads);
 
@@ -65,9 +67,12 @@ public:
     const std::vector<std::string>& names() const { return names_; }
 
 private:
-    // `boundaries` is null, or gets the moments at which tasks began, and the end of the last.
+    struct Times {
+        std::vector<Clock::time_point> begins;  // of each stage, and the end of the last
+        std::vector<Clock::duration> busy;      // [thread][task], where stages have several tasks
+    };
     void execute(std::span<const float* const> inputs, std::span<float* const> outputs, int threads,
-                 std::optional<uint8_t> poison, Clock::time_point* boundaries);
+                 std::optional<uint8_t> poison, Times* times);
 
     std::vector<int64_t> buffer_elems_;
     size_t num_inputs_;
@@ -78,8 +83,9 @@ private:
         size_t begin, end;  // of tasks_
         int64_t work;
     };
-    void run_stage(const Stage& stage, const Team& team, float* const* buffers,
-                   float* workspace) const;
+    // `busy` is null, or gets what this thread spends in each task.
+    void run_stage(const Stage& stage, const Team& team, float* const* buffers, float* workspace,
+                   Clock::duration* busy) const;
     std::vector<Stage> stages_;
     int64_t work_ = 0;
     int64_t workspace_elems_ = 0;  // of one thread: the largest that a task needs

@@ -15,7 +15,10 @@ def study(
         str | None, typer.Argument(help="A study; without one, they are listed.", metavar="NAME")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="The page. Default: NAME.html.")
+        Path | None,
+        typer.Option(
+            metavar="FILE.html", help="The page, or FILE.md and its figures. Default: NAME.html."
+        ),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of real data.")] = None,
     weights: Annotated[
@@ -42,7 +45,7 @@ def study(
         return
     report = studies.study(name, data=data, weights=weights, folder=folder, full=full, seed=seed)
     page = out or Path(f"{name}.html")
-    page.write_text(report.html(), encoding="utf-8")
+    report.save(page)
     if as_json:
         print_json({"file": str(page), **report.to_dict()})
         return

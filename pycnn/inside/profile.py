@@ -72,7 +72,7 @@ class Profile:
         Median of runs that were not profiled, in between.
     overhead
         What profiling added to the fastest run, 0.01 for one per cent: the clock is read between
-        layers, and layers that would run side by side run one after the other.
+        layers.
     """
 
     network: str

@@ -26,6 +26,9 @@ paper's section 4.1.
 new channels). Deviation: the new channels are split to both sides of the old, where the paper
 does not say.
 
+``resnet20@cifar10`` is the same network with weights that this project trained (30 epochs, the
+study `plain-vs-resnet`) and that ship with the package: what `resnet20` alone means.
+
 ``plain20@paper`` ... ``plain110@paper``: the same without shortcuts; as option A has no
 parameters, with as many.
 
@@ -36,6 +39,7 @@ them, so that the two can be compared.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -46,7 +50,7 @@ from pycnn.models.variant import Variant
 from pycnn.vision import Preprocessing
 from pycnn.vision.presets import CIFAR10_AKAMASTER, TORCHVISION, TORCHVISION_V2, VGG_CAFFE
 
-__all__ = ["build_cifar", "build_imagenet"]
+__all__ = ["build_cifar", "build_imagenet", "conv_bn", "residual_block"]
 
 PAPER = "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2015"
 
@@ -64,6 +68,7 @@ EXPANSION = 4  # of a bottleneck's last convolution
 
 CIFAR_DEPTHS = (20, 32, 44, 56, 110)  # 6n + 2, n blocks in each of the stages 2, 3, 4
 CIFAR_CHANNELS = (16, 32, 64)
+TRAINED_HERE = (20,)  # by tools/ship_cifar10.py; the weights ship with the package
 
 
 def build_imagenet(
@@ -112,10 +117,10 @@ def build_imagenet(
                 layers = [(channels, 1, on_1x1), (channels, 3, on_3x3), (out_channels, 1, 1)]
             shortcut = x
             if residual and (stride, in_channels) != (1, out_channels):
-                shortcut = _conv_bn(
+                shortcut = conv_bn(
                     g, f"res{block}_branch1", f"bn{block}_branch1", x, out_channels, 1, stride
                 )
-            x = _block(g, block, x, layers, shortcut if residual else None)
+            x = residual_block(g, block, x, layers, shortcut if residual else None)
             in_channels = out_channels
     x = g.global_avg_pool("pool5", x)  # N x 512 x 1 x 1, bottlenecks N x 2048 x 1 x 1
     x = g.flatten("flatten", x)
@@ -138,7 +143,7 @@ def build_cifar(depth: int, residual: bool = True) -> Graph:
     """
     g = Graph(f"{'resnet' if residual else 'plain'}{depth}")
     x = g.input("data", (3, 32, 32))
-    x = _conv_bn(g, "conv1", "bn_conv1", x, 16, 3)  # N x 16 x 32 x 32
+    x = conv_bn(g, "conv1", "bn_conv1", x, 16, 3)  # N x 16 x 32 x 32
     x = g.relu("conv1_relu", x)
     # N x 16 x 32 x 32, N x 32 x 16 x 16, N x 64 x 8 x 8
     for stage, channels in enumerate(CIFAR_CHANNELS, 2):
@@ -149,28 +154,32 @@ def build_cifar(depth: int, residual: bool = True) -> Graph:
             if residual and stride == 2:
                 shortcut = g.shortcut_a(f"res{block}_branch1", x, channels, stride)
             layers = [(channels, 3, stride), (channels, 3, 1)]
-            x = _block(g, block, x, layers, shortcut if residual else None)
+            x = residual_block(g, block, x, layers, shortcut if residual else None)
     x = g.global_avg_pool("pool5", x)  # N x 64 x 1 x 1
     x = g.flatten("flatten", x)  # N x 64
     g.output(g.linear("fc10", x, 10))  # N x 10
     return g
 
 
-def _conv_bn(
+def conv_bn(
     g: Graph, conv: str, bn: str, x: str, out_channels: int, kernel_size: int, stride: int = 1
 ) -> str:
+    """Add a convolution that keeps the image's size, or halves it, and its batch normalisation."""
     x = g.conv2d(conv, x, out_channels, kernel_size, stride, kernel_size // 2, bias=False)
     return g.batch_norm(bn, x)
 
 
-def _block(
-    g: Graph, block: str, x: str, layers: list[tuple[int, int, int]], shortcut: str | None
+def residual_block(
+    g: Graph, block: str, x: str, layers: Sequence[tuple[int, int, int]], shortcut: str | None
 ) -> str:
-    """Add a chain of (out_channels, kernel_size, stride), then the sum (not plain) and ReLU."""
+    """Add a chain of (out_channels, kernel_size, stride), then the sum (not plain) and ReLU.
+
+    The layers of block "2a" are `res2a_branch2a`, `bn2a_branch2a`, ... as MSRA calls them.
+    """
     for i, (branch, layer) in enumerate(zip("abc", layers, strict=False)):
         if i > 0:
             x = g.relu(f"res{block}_branch2{'abc'[i - 1]}_relu", x)
-        x = _conv_bn(g, f"res{block}_branch2{branch}", f"bn{block}_branch2{branch}", x, *layer)
+        x = conv_bn(g, f"res{block}_branch2{branch}", f"bn{block}_branch2{branch}", x, *layer)
     if shortcut is not None:
         x = g.add(f"res{block}", shortcut, x)
     return g.relu(f"res{block}_relu", x)
@@ -314,6 +323,15 @@ for _depth in (18, 34):
         f"Plain-{_depth}",
         TORCHVISION,
         options={"depth": _depth, "residual": False},
+    )
+for _depth in TRAINED_HERE:
+    _register_cifar(
+        f"resnet{_depth}",
+        "cifar10",
+        f"ResNet-{_depth}",
+        options={"depth": _depth},
+        licence="Apache-2.0",
+        shipped=f"resnet{_depth}.safetensors",
     )
 for _depth in CIFAR_DEPTHS:
     _register_cifar(

@@ -10,7 +10,10 @@ from pycnn.summary import Summary, summarize
 from pycnn.tables import sizes
 
 # Measured here on images that the weights have not seen; what is not here is as published.
-MEASURED = {"lenet5@mnist": "99.23 % of 10,000 held-out digits, measured here"}
+MEASURED = {
+    "lenet5@mnist": "99.23 % of 10,000 held-out digits, measured here",
+    "resnet20@cifar10": "90.64 % of 5,000 held-out images, measured here",
+}
 # Longer tables are folded.
 _LONG = 40
 

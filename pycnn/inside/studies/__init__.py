@@ -52,6 +52,42 @@ STUDIES = {
         needs_data=True,
         trains=True,
     ),
+    "bottleneck": Study(
+        "The 1x1 reduction",
+        "Szegedy et al. 2014, section 5, and He et al. 2015, section 4.1: a 1x1 convolution to "
+        "fewer channels before a larger one. What does it save, and what does it cost in "
+        "accuracy?",
+        needs_data=True,
+        trains=True,
+    ),
+    "auxiliary-heads": Study(
+        "Auxiliary heads",
+        "Szegedy et al. 2014, section 5: heads on the way, whose losses are added while training. "
+        "What do they reach, and does the network get better by them?",
+        needs_data=True,
+        trains=True,
+    ),
+    "vgg-uniformity": Study(
+        "Nothing but 3x3",
+        "Simonyan and Zisserman 2015, section 2.3: two 3x3 see what a 5x5 does and three what a "
+        "7x7 does, for less. And how accurate are they, for their work?",
+        needs_data=True,
+        trains=True,
+    ),
+    "crops-and-ensembles": Study(
+        "Several crops, several networks",
+        "Krizhevsky et al. 2012, section 4.1, and Szegedy et al. 2014, section 7: averages over "
+        "crops and networks. What do they add to the accuracy, for how much more work?",
+        needs_data=True,
+        trains=True,
+    ),
+    "identity-block": Study(
+        "A block that does nothing",
+        "He et al. 2015, section 3.1: a residual block can be the identity, by zero weights. Is "
+        "it, does weight decay drive it there, and do two layers more hurt?",
+        needs_data=True,
+        trains=True,
+    ),
     "plain-vs-resnet": Study(
         "Plain and residual networks",
         "He et al. 2015, section 4.2: on CIFAR-10 a plain network gets worse with depth, and a "

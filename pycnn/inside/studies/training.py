@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,8 +24,10 @@ from pycnn.vision.augmentation import Augmentation
 from pycnn.vision.dataset import Dataset
 from pycnn.vision.stream import Stream
 
-__all__ = ["Epoch", "Recipe", "evaluate", "train"]
+__all__ = ["AUXILIARY_WEIGHT", "Epoch", "Recipe", "evaluate", "evaluate_heads", "train"]
 
+# Szegedy et al. 2014, section 5: how much the loss of an auxiliary head counts.
+AUXILIARY_WEIGHT = 0.3
 _TEST_BATCH = 250
 
 
@@ -85,6 +87,10 @@ class Epoch:
     gradient_norms
         Mean over its steps of each convolution's and linear layer's gradient, by its weight's name.
     seconds
+    weight_norms
+        After it, of every parameter that is trained.
+    heads
+        `held_out` of each output beside the main one.
     """
 
     number: int
@@ -92,6 +98,8 @@ class Epoch:
     held_out: Measured
     gradient_norms: dict[str, float]
     seconds: float
+    weight_norms: dict[str, float] = field(default_factory=dict)
+    heads: dict[str, Measured] = field(default_factory=dict)
 
 
 def train(
@@ -109,7 +117,8 @@ def train(
     Parameters
     ----------
     model : Model
-        With its first weights; those count only where there is no checkpoint yet.
+        With its first weights; those count only where there is no checkpoint yet. Outputs beside
+        the main one are heads for training: their losses are added, `AUXILIARY_WEIGHT` times each.
     checkpoint : path
         Written after each epoch; a run that finds it goes on after the epoch that it holds.
     say : callable
@@ -127,6 +136,7 @@ def train(
         The checkpoint is of another network or recipe; or the loss is no longer finite.
     """
     module = model.to_torch()
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     watched = {name: weight for name, weight in module.named_parameters() if weight.ndim in (2, 4)}
     optimiser = torch.optim.SGD(
         module.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum,
@@ -145,20 +155,35 @@ def train(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed + number)
             measured, norms = _epoch(module, stream, optimiser, recipe, number, watched)
-        tested = evaluate(from_torch(module), held_out)
-        history.append(Epoch(number + 1, measured, tested, norms, time.perf_counter() - start))
+        tested, *others = evaluate_heads(from_torch(module), held_out).items()
+        history.append(
+            Epoch(
+                number + 1, measured, tested[1], norms, time.perf_counter() - start,
+                {name: float(p.detach().norm()) for name, p in module.named_parameters()},
+                dict(others),
+            )
+        )  # fmt: skip
         _save(Path(checkpoint), module, optimiser, model.graph.name, recipe, history)
         say(history[-1])
     return from_torch(module), history
 
 
 def evaluate(model: Model, images: Dataset) -> Measured:
-    """Loss and accuracy on images as the network predicts from them."""
-    logits, classes = [], []
+    """Loss and accuracy of the main output on images as the network predicts from them."""
+    return next(iter(evaluate_heads(model, images).values()))
+
+
+def evaluate_heads(model: Model, images: Dataset) -> dict[str, Measured]:
+    """Loss and accuracy of each output, by its name; the main one first."""
+    logits: dict[str, list[Any]] = {name: [] for name in model.graph.outputs}
+    classes = []
     for pixels, labels in Stream(images, preprocessing_of(model), batch_size=_TEST_BATCH):
-        logits.append(np.asarray(model.run(pixels)))
+        found = model.run(pixels)
+        for name, rows in logits.items():
+            rows.append(np.asarray(found[name] if isinstance(found, dict) else found))
         classes.append(labels)
-    return measure(np.concatenate(logits), np.concatenate(classes))
+    truth = np.concatenate(classes)
+    return {name: measure(np.concatenate(rows), truth) for name, rows in logits.items()}
 
 
 def _epoch(
@@ -178,10 +203,13 @@ def _epoch(
             group["lr"] = recipe.rate(number * len(stream) + i, recipe.epochs * len(stream))
         labels = torch.from_numpy(classes)
         with _arithmetic(recipe):
-            logits = module(torch.from_numpy(pixels))
+            x = torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last)
+            outputs = module(x)
+        logits, *auxiliary = outputs.values() if isinstance(outputs, dict) else (outputs,)
         loss = F.cross_entropy(logits.float(), labels)
+        whole = loss + sum(AUXILIARY_WEIGHT * F.cross_entropy(x.float(), labels) for x in auxiliary)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        whole.backward()  # type: ignore[no-untyped-call]
         norms += torch.stack([gradient.norm() for gradient in _gradients(watched)])
         optimiser.step()
         loss_sum += loss.item() * len(labels)
@@ -251,6 +279,8 @@ def _load(
                 **row,
                 "training": Measured(**row["training"]),
                 "held_out": Measured(**row["held_out"]),
+                # a checkpoint may be older than this
+                "heads": {name: Measured(**head) for name, head in row.get("heads", {}).items()},
             }
         )
         for row in state["history"]
