@@ -65,7 +65,11 @@ void multiply(const float* v, int64_t v_block_stride, const float* w, int64_t ch
 }
 
 using Multiply = void (*)(const float*, int64_t, const float*, int64_t, float*);
-constexpr auto kMultiply = by_rows<Multiply, kMaxRows>([](auto rows) { return &multiply<rows>; });
+struct Multiplies {
+    template <int kRows>
+    static constexpr Multiply kernel = multiply<kRows>;
+};
+constexpr auto kMultiply = by_rows<Multiply, Multiplies, kMaxRows>();
 
 template <class A>
 void run(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
@@ -100,7 +104,7 @@ void run(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
             next_inputs.advance();
             for (int64_t strip = 0; strip < strips.count; ++strip) {
                 const int64_t row = strips.begin[strip];
-                kMultiply[strips.begin[strip + 1] - row - 1](
+                kMultiply.of_rows[strips.begin[strip + 1] - row - 1](
                     v + point * cut.v_stride + row * kChannelBlock, tiles.count * kChannelBlock, w,
                     channels, m + point * cut.m_stride + row * kChannelBlock);
             }

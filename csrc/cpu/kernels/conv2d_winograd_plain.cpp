@@ -58,7 +58,11 @@ void multiply(const float* v, int64_t v_stride, const float* u, int points, bool
 }
 using Multiply = void (*)(const float*, int64_t, const float*, int, bool, float*, int64_t,
                           const float*, int64_t);
-constexpr auto kMultiply = by_rows<Multiply, kMaxRows>([](auto rows) { return &multiply<rows>; });
+struct Multiplies {
+    template <int kRows>
+    static constexpr Multiply kernel = multiply<kRows>;
+};
+constexpr auto kMultiply = by_rows<Multiply, Multiplies, kMaxRows>();
 
 constexpr int kTaps = 9;
 constexpr int kBlockElems = kChannelBlock * kChannelBlock;  // of one tap or point
@@ -126,7 +130,7 @@ struct Products {
                     const int64_t point = Filter::group_product(kGroup, r) * kProducts;
                     for (int64_t strip = 0; strip < strips.count; ++strip) {
                         const int64_t row = strips.begin[strip];
-                        kMultiply[strips.begin[strip + 1] - row - 1](
+                        kMultiply.of_rows[strips.begin[strip + 1] - row - 1](
                             v + point * v_stride + (block * tiles + row) * kChannelBlock, v_stride,
                             u + r * kProducts * kBlockElems, kProducts, block == 0,
                             m + point * m_stride + row * kChannelBlock, m_stride,

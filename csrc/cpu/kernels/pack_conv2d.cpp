@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "cpu/kernels/table.h"
 #include "cpu/kernels/transpose.h"
 #include "cpu/kernels/vec.h"
@@ -84,9 +82,9 @@ void reorder(const ops::PackConv2dArgs& a, const Filters& filters, float* out) {
     constexpr int64_t kColumns = 128;
     alignas(64) float block[kColumns * kChannelBlock];
     int64_t part = 0, channel = 0, tap = 0;  // the channel's place in its part
-    int64_t part_size = std::min(a.part_channels, a.channels);
+    int64_t part_size = a.part_channels;
     for (int64_t j = 0; j < filters.columns; j += kColumns) {
-        const int64_t count = std::min(filters.columns - j, kColumns);
+        const int64_t count = filters.columns - j < kColumns ? filters.columns - j : kColumns;
         filters.transpose_columns(j, count, block);
         for (int64_t i = 0; i < count; ++i) {
             const int64_t row = part * a.taps + tap * part_size + channel;
@@ -97,7 +95,6 @@ void reorder(const ops::PackConv2dArgs& a, const Filters& filters, float* out) {
             if (++channel < part_size) continue;
             channel = 0;
             part += part_size;
-            part_size = std::min(a.part_channels, a.channels - part);
         }
     }
 }

@@ -3,10 +3,6 @@
 //   V [products^2][C/16][tiles][16]    M [products^2][tiles][16]
 #pragma once
 
-#include <array>
-#include <type_traits>
-#include <utility>
-
 #include "cpu/kernels/winograd_axis.h"
 #include "ops/conv2d.h"
 
@@ -29,12 +25,18 @@ struct Strips {
     int64_t count;
     int64_t begin[divide_round_up(ops::kWinogradTilesPerBlock, kMaxRows) + 1];
 };
-// make(1), make(2), ... make(kMaxRows), each a kernel for that many rows.
-template <class Function, int kMaxRows, class Make>
-constexpr std::array<Function, kMaxRows> by_rows(Make make) {
-    return [&]<int... kRows>(std::integer_sequence<int, kRows...>) {
-        return std::array<Function, kMaxRows>{make(std::integral_constant<int, kRows + 1>{})...};
-    }(std::make_integer_sequence<int, kMaxRows>{});
+// The kernels Make::template kernel<rows> for 1, 2, ... rows of the register tile.
+template <class Function, class Make, int... kRows>
+struct RowTable {
+    Function of_rows[sizeof...(kRows)] = {Make::template kernel<kRows + 1>...};
+};
+template <class Function, class Make, int kCount, int... kRows>
+constexpr auto by_rows() {
+    if constexpr (kCount == 0) {
+        return RowTable<Function, Make, kRows...>{};
+    } else {
+        return by_rows<Function, Make, kCount - 1, kCount - 1, kRows...>();
+    }
 }
 
 // A block behind the last is empty.
