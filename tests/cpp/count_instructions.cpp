@@ -86,9 +86,11 @@ void count_all(Isa isa) {
         {"conv 3x3 64 groups@14", {1, 64, 14, 14}, {64, 1, 3, 3}, 1, 1, 64},
     };
     for (const Conv& conv : convs) count_conv(conv, isa);
-    for (auto algorithm : {Conv2dAlgorithm::kDirect, Conv2dAlgorithm::kWinogradF2x2_3x3,
-                           Conv2dAlgorithm::kWinogradF4x4_3x3, Conv2dAlgorithm::kWinogradF5x5_3x3,
-                           Conv2dAlgorithm::kWinogradF6x6_3x3}) {
+    for (auto algorithm :
+         {Conv2dAlgorithm::kDirect, Conv2dAlgorithm::kWinogradF2x2_3x3,
+          Conv2dAlgorithm::kWinogradF4x4_3x3, Conv2dAlgorithm::kWinogradF5x5_3x3,
+          Conv2dAlgorithm::kWinogradF6x6_3x3, Conv2dAlgorithm::kWinogradF4x4_3x3_Plain,
+          Conv2dAlgorithm::kWinogradF5x5_3x3_Plain}) {
         Conv conv{"conv 3x3 64-64@14", {1, 64, 14, 14}, {64, 64, 3, 3}, 1, 1};
         conv.algorithm = algorithm;
         count_conv(conv, isa);

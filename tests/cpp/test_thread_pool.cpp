@@ -187,8 +187,9 @@ void test_isa() {
 class FakeTree {
 public:
     FakeTree() {
-        char name[] = "/tmp/pycnn_cgroup_XXXXXX";
-        root_ = mkdtemp(name);
+        std::string name = std::filesystem::temp_directory_path() / "pycnn_cgroup_XXXXXX";
+        CHECK(mkdtemp(name.data()));
+        root_ = name;
     }
     ~FakeTree() { std::filesystem::remove_all(root_); }
     void write(const std::string& path, const std::string& text) const {
