@@ -164,7 +164,8 @@ def test_it_pickles(members: list[pycnn.Model], images: list[np.ndarray]) -> Non
 
 
 def test_real_networks_of_different_papers(shared_data: Callable[[str], Path]) -> None:
-    resnet = pycnn.load("resnet20", weights=shared_data("resnet20_cifar10/resnet20-12fca82f.th"))
+    checkpoint = shared_data("resnet20_cifar10/resnet20-12fca82f.th")
+    resnet = pycnn.load("resnet20@akamaster", weights=checkpoint)
     random = pycnn.load("plain20", weights="random")
     ensemble = pycnn.Ensemble([resnet, random], weights=[99, 1])
     train = Image.open(shared_data("cifar10/train_49.png"))

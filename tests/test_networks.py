@@ -23,6 +23,7 @@ from pycnn import models
 NAMES = [variant.id for variant in models.variants()]
 # Variants with the very graph of another one: nothing is left to compare.
 SAME = {f"resnet{depth}@torchvision_v2": f"resnet{depth}@torchvision" for depth in (50, 101, 152)}
+SAME["resnet20@cifar10"] = "resnet20@akamaster"
 CASES: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in NAMES if name not in SAME] + [
     ("lenet5", {"activation": "relu"}),
     ("lenet5", {"activation": "sigmoid"}),
@@ -82,22 +83,25 @@ def test_published_macs(name: str, options: tuple[tuple[str, str], ...]) -> None
 
 @pytest.mark.parametrize(("name", "options"), PARAMS)
 def test_logits_and_layers(name: str, options: dict[str, Any]) -> None:
-    """The network as it runs, then each layer by its name: taps keep layers from being fused."""
+    """The network as it runs, for one image and for many, then each layer by its name.
+
+    Taps keep layers from being fused.
+    """
     net = oracle(name, tuple(options.items()))
     x = batch_for(net)
     exact = {layer: value.numpy() for layer, value in in_float64(net, x, True).items()}
     alive = [value.std() for value in exact.values()]
     assert min(alive) > 1e-3, "dead activations: the comparison would say nothing"
     assert max(alive) < 1e3
-    model = pycnn.load(name, weights=weights(net), **options)
-
-    got = model._run(x.numpy(), model.graph.outputs, poison=0xFF)
-    for output, logits in got.items():
-        # What only we have are flattens: torch does them inside its linear layers.
-        wanted = exact[net.extra_outputs.get(output, net.last)]
-        assert_near(logits, wanted, output)
-        np.testing.assert_array_equal(logits.argmax(1), wanted.argmax(1))
-    assert len(got) == 1 + len(net.extra_outputs)
+    for optimize in ("throughput", "latency"):
+        model = pycnn.load(name, weights=weights(net), optimize=optimize, **options)
+        got = model._run(x.numpy(), model.graph.outputs, poison=0xFF)
+        for output, logits in got.items():
+            # What only we have are flattens: torch does them inside its linear layers.
+            wanted = exact[net.extra_outputs.get(output, net.last)]
+            assert_near(logits, wanted, f"{output} for {optimize}")
+            np.testing.assert_array_equal(logits.argmax(1), wanted.argmax(1))
+        assert len(got) == 1 + len(net.extra_outputs)
 
     ours = set(model.graph.with_outputs(model.graph.outputs).names())
     assert set(exact) <= ours

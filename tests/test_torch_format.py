@@ -322,7 +322,7 @@ from PIL import Image
 import pycnn
 
 folder, checkpoint = sys.argv[1:]
-model = pycnn.load("resnet20", weights=checkpoint)
+model = pycnn.load("resnet20@akamaster", weights=checkpoint)
 labels = np.load(f"{folder}/train_labels.npy")[-5000:]
 right = 0
 for i, part in enumerate(np.split(labels, 5)):
