@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['CHANNEL_BLOCK', 'Conv2dParams', 'PackedChannelAffine', 'PackedConstant', 'PackedConv2d', 'PackedRbf', 'Pool2dParams', 'Program', 'Task', 'TensorRef', 'activation_task', 'active_isa', 'add_task', 'available_isas', 'binary_output_shape', 'binary_task', 'channel_affine_pack', 'channel_affine_task', 'constant_pack', 'conv2d_output_shape', 'conv2d_pack', 'conv2d_packed_bytes', 'conv2d_packing', 'conv2d_select', 'conv2d_task', 'conv2d_workspace_elems', 'copy_channels_task', 'default_num_threads', 'gather_task', 'layout_task', 'linear_output_shape', 'linear_task', 'lrn_output_shape', 'lrn_task', 'permute_task', 'pool2d_output_shape', 'pool2d_task', 'rbf_pack', 'rbf_task', 'render_images', 'require_isa', 'softmax_task', 'storage_elems', 'uniforms']
+__all__: list[str] = ['CHANNEL_BLOCK', 'Conv2dParams', 'PackedChannelAffine', 'PackedConstant', 'PackedConv2d', 'PackedRbf', 'Pool2dParams', 'Program', 'Task', 'TensorRef', 'activation_task', 'active_isa', 'add_task', 'available_isas', 'binary_output_shape', 'binary_task', 'channel_affine_pack', 'channel_affine_task', 'constant_pack', 'conv2d_can_max_pool', 'conv2d_output_shape', 'conv2d_pack', 'conv2d_packed_bytes', 'conv2d_packing', 'conv2d_select', 'conv2d_task', 'conv2d_workspace_elems', 'copy_channels_task', 'default_num_threads', 'gather_task', 'layout_task', 'linear_output_shape', 'linear_task', 'lrn_output_shape', 'lrn_task', 'permute_task', 'pool2d_output_shape', 'pool2d_task', 'rbf_pack', 'rbf_task', 'render_images', 'require_isa', 'softmax_task', 'storage_elems', 'uniforms']
 class TensorRef:
     """
     A tensor of a program: `offset` elements into a buffer (0 is the arena, then the inputs, then the outputs).
@@ -57,7 +57,7 @@ class Program:
     def work(self) -> int:
         ...
 class Conv2dParams:
-    def __init__(self, *, stride: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"], padding: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(4)"], dilation: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"], groups: typing.SupportsInt | typing.SupportsIndex, relu: bool = False, algorithm: str = 'auto') -> None:
+    def __init__(self, *, stride: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"], padding: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(4)"], dilation: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"], groups: typing.SupportsInt | typing.SupportsIndex, relu: bool = False, max_pool: bool = False, algorithm: str = 'auto') -> None:
         ...
 class PackedConv2d:
     @property
@@ -99,6 +99,8 @@ def channel_affine_pack(scale: numpy.ndarray, shift: numpy.ndarray) -> PackedCha
 def channel_affine_task(relu: bool, x: TensorRef, packed: PackedChannelAffine, y: TensorRef, isa: str) -> Task:
     ...
 def constant_pack(values: numpy.ndarray, shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> PackedConstant:
+    ...
+def conv2d_can_max_pool(algorithm: str) -> bool:
     ...
 def conv2d_output_shape(params: Conv2dParams, x: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], weight: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> tuple[int, int, int, int]:
     ...

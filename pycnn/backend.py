@@ -18,7 +18,7 @@ from pycnn.cuda.opset import DEVICE_OPS, Choice
 from pycnn.errors import ShapeError, UnsupportedError
 from pycnn.graph import Graph, Node
 from pycnn.opset import OPS, Array, Params, Shape, Tuning
-from pycnn.passes.choose_algorithms import choose_algorithms
+from pycnn.passes import specialize
 
 # Images of a batch in host memory that go to a GPU at once: the next ones are copied meanwhile.
 HOST_CHUNK = 64
@@ -130,7 +130,7 @@ class Cpu(Backend):
     def memory(self, graph: Graph, inputs: Mapping[str, Shape]) -> tuple[int, int]:
         """Weights, and the arena with the workspaces of the threads."""
         values = graph.shapes(inputs)
-        graph = choose_algorithms(graph, values, self._tuning)
+        graph = specialize(graph, values, self._tuning)
         weights = {
             _packing_key(node, spec.packing(node.attrs)): spec.packed_bytes(
                 node.attrs, graph.param_shapes(node)

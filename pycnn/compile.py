@@ -11,7 +11,7 @@ import numpy as np
 from pycnn import _core
 from pycnn.graph import Graph, Node
 from pycnn.opset import DEFAULT_TUNING, OPS, Array, Shape, Tuning
-from pycnn.passes.choose_algorithms import choose_algorithms
+from pycnn.passes import specialize
 from pycnn.placement import (
     Aliases,
     inputs_to_convert,
@@ -93,7 +93,7 @@ def compile_graph(
         When the network cannot take this input shape.
     """
     shapes = graph.shapes(inputs)
-    graph = choose_algorithms(graph, shapes, tuning)
+    graph = specialize(graph, shapes, tuning)
     aliases = Aliases(graph, shapes, _core.CHANNEL_BLOCK)
     blocked_inputs = inputs_to_convert(graph, _reads_plain)
     stages = stages_of(graph, aliases)
@@ -148,7 +148,7 @@ def arena_elems(graph: Graph, inputs: Mapping[str, Shape]) -> int:
 def workspace_elems(graph: Graph, shapes: Mapping[str, Shape]) -> int:
     """Elements that each thread of a run needs beside the arena.
 
-    `graph` is after `choose_algorithms`, `shapes` are those of all values.
+    `graph` is after `passes.specialize`, `shapes` are those of all values.
     """
     return max(
         (

@@ -114,6 +114,7 @@ def conv2d_params(attrs: Attrs) -> _core.Conv2dParams:
         dilation=attrs["dilation"],
         groups=attrs["groups"],
         relu=attrs.get("relu", False),
+        max_pool=attrs.get("max_pool", False),
         algorithm=attrs.get("algorithm", "auto"),
     )
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+import tolerances
 from tolerances import assert_close
 
 from pycnn import Graph, Model, _core
@@ -15,6 +17,7 @@ from pycnn.graph import Node
 from pycnn.opset import OPS
 from pycnn.passes import (
     fold_batch_norm,
+    fuse_max_pool,
     fuse_relu,
     fuse_residual,
     optimize,
@@ -300,3 +303,67 @@ def test_a_vector_behind_a_pool_is_not_copied() -> None:
     taps = model.run(x, taps=["p", "f"])
     assert isinstance(taps, dict)
     np.testing.assert_array_equal(taps["p"].reshape(3, 20), taps["f"])
+
+
+def pooled_conv(algorithm: str, size: tuple[int, int], groups: int = 1) -> Graph:
+    """Convolution, ReLU, max pooling by 2x2."""
+    kernel = 5 if "_5x5" in algorithm else 3
+    g = Graph("tiny")
+    x = g.input("data", (32, *size))
+    stride = 2 if algorithm.endswith("_stride2") else 1
+    c = g.conv2d("c", x, 64, kernel, stride=stride, padding=kernel // 2, groups=groups)
+    g.output(g.max_pool2d("p", g.relu("r", c), 2))
+    nodes = [
+        replace(node, attrs={**node.attrs, "algorithm": algorithm}) if node.op == "conv2d" else node
+        for node in g.nodes
+    ]
+    return fuse_relu(g.with_nodes(nodes))
+
+
+def pooled(graph: Graph) -> Graph:
+    return fuse_max_pool(graph, graph.shapes())
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("algorithm", tolerances.WINOGRAD)
+def test_max_pooling_within_the_convolution_gives_the_same(algorithm: str, groups: int) -> None:
+    stride = 2 if algorithm.endswith("_stride2") else 1
+    before = pooled_conv(algorithm, (22 * stride, 30 * stride), groups)
+    after = pooled(before)
+    if "_f5x5" in algorithm:  # windows would lie across tiles
+        assert ops_of(after) == ["conv2d", "max_pool2d"]
+        return
+    assert ops_of(after) == ["conv2d"]
+    assert after.shapes() == {name: before.shapes()[name] for name in ("data", "p")}
+    x = np.random.default_rng(0).standard_normal((3, *before.inputs["data"]), np.float32)
+    x[1, 7, 5, 9] = np.nan
+    x[1, 3, 20, 2] = np.inf
+    seen = replace(before, outputs={**before.outputs, "r": "r"})  # nobody fuses what is seen
+    got, expected = (run(graph, {"data": x})["p"] for graph in (after, seen))
+    # The compiler may contract a * b + c * d in either way.
+    np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6)
+    assert np.isnan(got).any()
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        pooled_conv("direct", (22, 30)),
+        pooled_conv("winograd_f4x4_3x3", (21, 30)),
+        pooled_conv("winograd_f4x4_3x3", (22, 31)),
+    ],
+)
+def test_max_pooling_that_no_tiles_hold(graph: Graph) -> None:
+    assert ops_of(pooled(graph)) == ["conv2d", "max_pool2d"]
+
+
+def test_other_windows_are_not_fused() -> None:
+    for options in ({"kernel_size": 3, "stride": 2}, {"kernel_size": 2, "stride": 1},
+                    {"kernel_size": 2, "padding": 1}):  # fmt: skip
+        graph = pooled_conv("winograd_f4x4_3x3", (22, 30))
+        other = Graph("other")
+        x = other.input("data", (32, 22, 30))
+        other.output(other.max_pool2d("p", x, **options))
+        pool = replace(other.nodes[0], inputs=(graph.nodes[0].name,))
+        graph = graph.with_nodes([graph.nodes[0], pool])
+        assert ops_of(pooled(graph)) == ["conv2d", "max_pool2d"]

@@ -36,14 +36,16 @@ Conv2dAlgorithm conv2d_algorithm(const std::string& name) {
 
 void bind_conv2d(py::module_& m) {
     py::class_<Conv2dParams>(m, "Conv2dParams")
-        .def(py::init([](std::array<int64_t, 2> stride, std::array<int64_t, 4> padding,
-                         std::array<int64_t, 2> dilation, int64_t groups, bool relu,
-                         const std::string& algorithm) {
-                 return Conv2dParams{stride, padding, dilation,
-                                     groups, relu,    conv2d_algorithm(algorithm)};
-             }),
-             py::kw_only(), py::arg("stride"), py::arg("padding"), py::arg("dilation"),
-             py::arg("groups"), py::arg("relu") = false, py::arg("algorithm") = "auto");
+        .def(
+            py::init([](std::array<int64_t, 2> stride, std::array<int64_t, 4> padding,
+                        std::array<int64_t, 2> dilation, int64_t groups, bool relu, bool max_pool,
+                        const std::string& algorithm) {
+                return Conv2dParams{
+                    stride, padding, dilation, groups, relu, max_pool, conv2d_algorithm(algorithm)};
+            }),
+            py::kw_only(), py::arg("stride"), py::arg("padding"), py::arg("dilation"),
+            py::arg("groups"), py::arg("relu") = false, py::arg("max_pool") = false,
+            py::arg("algorithm") = "auto");
     py::class_<PackedConv2d, std::shared_ptr<PackedConv2d>>(m, "PackedConv2d")
         .def_property_readonly("bytes", &PackedConv2d::bytes);
     m.def(
@@ -72,6 +74,10 @@ void bind_conv2d(py::module_& m) {
             return conv2d_info(conv2d_packing(conv2d_algorithm(algorithm))).name;
         },
         py::arg("algorithm"), "What the weights are packed for; algorithms may share a form.");
+    m.def(
+        "conv2d_can_max_pool",
+        [](const std::string& algorithm) { return can_max_pool(conv2d_algorithm(algorithm)); },
+        py::arg("algorithm"));
     m.def(
         "conv2d_pack",
         [](const py::array& weight, const std::optional<py::array>& bias,

@@ -47,7 +47,29 @@ int64_t output_size(const Conv2dParams& p, int axis, int64_t size, int64_t filte
     return (padded - extent) / p.stride[axis] + 1;
 }
 
+// (N,K,P,Q), before max-pooling.
+Shape sums_shape(const Conv2dParams& params, const Shape& x, const Shape& weight) {
+    check_params(params);
+    check_not_empty("conv2d", x);
+    PYCNN_CHECK(weight.n > 0 && weight.c > 0 && weight.h > 0 && weight.w > 0, ShapeError,
+                "conv2d: the weight ", to_string(weight), " is empty");
+    PYCNN_CHECK(weight.h <= kMaxExtent / std::max(params.dilation[0], int64_t{1}) &&
+                    weight.w <= kMaxExtent / std::max(params.dilation[1], int64_t{1}) &&
+                    x.h <= kMaxExtent && x.w <= kMaxExtent,
+                ShapeError, "conv2d: a height or width beyond 2^30");
+    PYCNN_CHECK(weight.n % params.groups == 0, ShapeError, "conv2d: ", weight.n,
+                " output channels do not divide into ", params.groups, " groups");
+    PYCNN_CHECK(x.c == weight.c * params.groups, ShapeError, "conv2d: the input has ", x.c,
+                " channels, the weight ", to_string(weight), " with groups=", params.groups,
+                " expects ", weight.c * params.groups);
+    const Shape out{x.n, weight.n, output_size(params, 0, x.h, weight.h),
+                    output_size(params, 1, x.w, weight.w)};
+    storage_elems(out, Layout::kNchw16c);  // overflow
+    return out;
+}
+
 bool fits(Conv2dAlgorithm algorithm, const Conv2dParams& p, const Shape& x, const Shape& weight) {
+    if (p.max_pool && !can_max_pool(algorithm)) return false;
     const int64_t group_out = weight.n / p.groups;
     const bool whole_blocks =
         p.groups == 1 || (weight.c % kChannelBlock == 0 && group_out % kChannelBlock == 0);
@@ -123,7 +145,7 @@ Cost winograd_cost(const Conv2dAlgorithmInfo& info, int64_t groups, const Shape&
 // larger errors and larger weights must gain 3 % over the one before.
 Conv2dAlgorithm fastest_winograd(const Conv2dParams& params, const Shape& x, const Shape& weight,
                                  Optimize optimize) {
-    const Shape out = conv2d_output_shape(params, x, weight);
+    const Shape out = sums_shape(params, x, weight);
     double best_cycles = direct_cost(out, weight).cycles(optimize);
     Conv2dAlgorithm best = Conv2dAlgorithm::kAuto;
     for (const Conv2dAlgorithmInfo& info : kConv2dAlgorithms) {
@@ -178,22 +200,13 @@ void choose_units(Conv2dArgs& a, const cpu::Kernels::Conv2d& kernels, int64_t pi
 }  // namespace
 
 Shape conv2d_output_shape(const Conv2dParams& params, const Shape& x, const Shape& weight) {
-    check_params(params);
-    check_not_empty("conv2d", x);
-    PYCNN_CHECK(weight.n > 0 && weight.c > 0 && weight.h > 0 && weight.w > 0, ShapeError,
-                "conv2d: the weight ", to_string(weight), " is empty");
-    PYCNN_CHECK(weight.h <= kMaxExtent / std::max(params.dilation[0], int64_t{1}) &&
-                    weight.w <= kMaxExtent / std::max(params.dilation[1], int64_t{1}) &&
-                    x.h <= kMaxExtent && x.w <= kMaxExtent,
-                ShapeError, "conv2d: a height or width beyond 2^30");
-    PYCNN_CHECK(weight.n % params.groups == 0, ShapeError, "conv2d: ", weight.n,
-                " output channels do not divide into ", params.groups, " groups");
-    PYCNN_CHECK(x.c == weight.c * params.groups, ShapeError, "conv2d: the input has ", x.c,
-                " channels, the weight ", to_string(weight), " with groups=", params.groups,
-                " expects ", weight.c * params.groups);
-    const Shape out{x.n, weight.n, output_size(params, 0, x.h, weight.h),
-                    output_size(params, 1, x.w, weight.w)};
-    storage_elems(out, Layout::kNchw16c);  // overflow
+    Shape out = sums_shape(params, x, weight);
+    if (params.max_pool) {
+        PYCNN_CHECK(out.h % 2 == 0 && out.w % 2 == 0, ShapeError, "conv2d: the output ",
+                    to_string(out), " cannot be max-pooled by 2x2: its sides must be even");
+        out.h /= 2;
+        out.w /= 2;
+    }
     return out;
 }
 
@@ -216,6 +229,9 @@ Conv2dAlgorithm conv2d_select(const Conv2dParams& params, const Shape& x, const 
         if (algorithm == Conv2dAlgorithm::kDepthwise && params.groups == 1) continue;
         if (fits(algorithm, params, x, weight)) return algorithm;
     }
+    PYCNN_CHECK(fits(Conv2dAlgorithm::kGrouped, params, x, weight), UnsupportedError,
+                "conv2d: no algorithm max-pools the sums of weight ", to_string(weight),
+                " with groups=", params.groups);
     return Conv2dAlgorithm::kGrouped;
 }
 
@@ -288,7 +304,7 @@ PackedConv2dPtr conv2d_pack(const float* weight, const Shape& shape, const float
 }
 
 int64_t conv2d_workspace_elems(const Conv2dParams& params, const Shape& x, const Shape& weight) {
-    const Shape out = conv2d_output_shape(params, x, weight);
+    const Shape out = sums_shape(params, x, weight);
     const Conv2dAlgorithm algorithm = conv2d_select(params, x, weight);
     if (algorithm == Conv2dAlgorithm::kStem) {
         const int64_t rows = (std::min(kStemRows, out.h) - 1) * params.stride[0] + weight.h;
@@ -303,9 +319,11 @@ int64_t conv2d_workspace_elems(const Conv2dParams& params, const Shape& x, const
 TaskPtr conv2d_task(const Conv2dParams& params, const TensorRef& x, PackedConv2dPtr packed,
                     const std::optional<TensorRef>& residual, const TensorRef& y, Isa isa) {
     const Shape& weight = packed->shape;
-    const Shape out = conv2d_output_shape(params, x.view.shape, weight);
+    const Shape out = sums_shape(params, x.view.shape, weight);
     check_blocked("conv2d", "y", y);
-    check_shape("conv2d", "y", y.view.shape, out);
+    check_shape("conv2d", "y", y.view.shape, conv2d_output_shape(params, x.view.shape, weight));
+    PYCNN_CHECK(!params.max_pool || !residual, UnsupportedError,
+                "conv2d: max-pooling with a residual");
     if (residual) {
         check_blocked("conv2d", "the residual", *residual);
         check_shape("conv2d", "the residual", residual->view.shape, out);
@@ -321,6 +339,8 @@ TaskPtr conv2d_task(const Conv2dParams& params, const TensorRef& x, PackedConv2d
     args.params = params;
     args.x = x.view;
     args.y = y.view;
+    args.out_h = out.h;
+    args.out_w = out.w;
     args.weights = packed->weights.data();
     args.bias = packed->bias.data();
     args.packed = std::move(packed);

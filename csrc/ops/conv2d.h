@@ -5,6 +5,8 @@
 // with x = 0 outside the image, g(k) = k / (K/G), act = identity or ReLU.
 // Shapes: x (N,C,H,W), w (K,C/G,R,S), y and residual (N,K,P,Q);
 //   P = floor((H + pad_top + pad_bottom - dilation_h*(R-1) - 1) / stride_h) + 1, Q likewise.
+// With `max_pool`, y is (N,K,P/2,Q/2), the largest of each 2x2: where P and Q are even, without a
+// residual, by Winograd's algorithms with tiles of an even side.
 // x is plain NCHW or NCHW16c, y and residual are NCHW16c.
 // Order of summation, for every algorithm but Winograd's: r, s, then c ascending, one fused
 // multiply-add each where the instruction set has it. So a 1x1 convolution and a linear layer give
@@ -74,12 +76,17 @@ constexpr bool is_winograd(Conv2dAlgorithm algorithm) {
     return conv2d_info(algorithm).winograd.output > 0;
 }
 
+// Whether 2x2 windows of the output lie within its tiles.
+constexpr bool can_max_pool(Conv2dAlgorithm algorithm) {
+    return is_winograd(algorithm) && conv2d_info(algorithm).winograd.output % 2 == 0;
+}
+
 struct Conv2dParams {
     std::array<int64_t, 2> stride{1, 1};
     std::array<int64_t, 4> padding{0, 0, 0, 0};  // top, bottom, left, right
     std::array<int64_t, 2> dilation{1, 1};
     int64_t groups = 1;
-    bool relu = false;
+    bool relu = false, max_pool = false;
     Conv2dAlgorithm algorithm = Conv2dAlgorithm::kAuto;
 };
 
@@ -108,8 +115,9 @@ struct WinogradBlocks {
 
 struct Conv2dArgs {
     Conv2dParams params;
-    TensorView x, y, residual;  // residual.data is null without one
-    PackedConv2dPtr packed;     // keeps what the next two point to
+    TensorView x, y, residual;     // residual.data is null without one
+    int64_t out_h = 0, out_w = 0;  // P, Q
+    PackedConv2dPtr packed;        // keeps what the next two point to
     const float* weights = nullptr;
     const float* bias = nullptr;
     int64_t filter_h = 1, filter_w = 1, group_channels = 1;

@@ -60,19 +60,21 @@ def work_of(graph: Graph, node: Node, shapes: Mapping[str, Shape]) -> Work:
         return Work("", "", 0, 0, 4 * elems)
     params = graph.param_shapes(node)
     k, c, r, s = (*dense_weight_shape(node.attrs, params), 1, 1)[:4]
-    macs = math.prod(y) * c * r * s
+    pooled = 2 if node.attrs.get("max_pool") else 1  # y is, the products are not
+    height, width = pooled * y[2], pooled * y[3]
+    macs = y[0] * y[1] * height * width * c * r * s
     products, weights = macs, k * c * r * s
     algorithm, geometry = "gemm", f"{c}->{k}"
     if node.op == "conv2d":
         algorithm = node.attrs["algorithm"]
         stride, groups = node.attrs["stride"][0], node.attrs["groups"]
-        geometry = f"{r}x{s} {c * groups}->{k} {y[2]}x{y[3]}"
+        geometry = f"{r}x{s} {c * groups}->{k} {height}x{width}"
         geometry += f" /{stride}" if stride > 1 else ""
         geometry += f" {groups} groups" if groups > 1 else ""
     if match := _WINOGRAD.fullmatch(algorithm):
         *form, plain = match.groups()
         output, points = _winograd(*(int(part or 1) for part in form))
-        tiles = y[0] * math.ceil(y[2] / output) * math.ceil(y[3] / output)
+        tiles = y[0] * math.ceil(height / output) * math.ceil(width / output)
         products = tiles * points * c * k
         weights = weights if plain else points * c * k
     return Work(geometry, algorithm, macs, products, 4 * (elems + weights))

@@ -285,16 +285,21 @@ std::vector<ConvCase> conv_cases() {
         {{3, 20, 21, 19}, {33, 20, 3, 3}, params({1, 1}, {1, 1, 1, 1}, {1, 1}, 1)},
         {{2, 18, 25, 13}, {20, 18, 5, 5}, params({1, 1}, {2, 2, 2, 2}, {1, 1}, 1)},
         {{3, 17, 27, 31}, {18, 17, 3, 3}, params({2, 2}, {1, 0, 0, 1}, {1, 1}, 1)},
+        {{3, 32, 22, 18}, {34, 32, 3, 3}, params({1, 1}, {1, 1, 1, 1}, {1, 1}, 1)},
+        {{1, 36, 26, 14}, {20, 36, 5, 5}, params({1, 1}, {2, 2, 2, 2}, {1, 1}, 1)},
+        {{2, 17, 28, 20}, {18, 17, 3, 3}, params({2, 2}, {1, 1, 1, 1}, {1, 1}, 1)},
     };
     return cases;
 }
 
 void check_conv2d(Isa isa, Random& random) {
+    const ops::Pool2dParams kWindow{.kernel_size = {2, 2}, .stride = {2, 2}};
     int index = 0;
     for (const ConvCase& c : conv_cases()) {
         const Plain weight = random.plain(c.weight), bias = random.plain({1, c.weight.n, 1, 1});
         const Plain x = random.plain(c.x);
-        const Plain residual = random.plain(ops::conv2d_output_shape(c.params, c.x, c.weight));
+        const Shape out = ops::conv2d_output_shape(c.params, c.x, c.weight);
+        const Plain residual = random.plain(out);
         // The options take turns: with and without bias, residual, ReLU; plain and blocked input.
         for (int options : {index % 8, 7 - index % 8}) {
             const bool with_bias = options & 1, with_relu = options & 2;
@@ -303,12 +308,13 @@ void check_conv2d(Isa isa, Random& random) {
             params.relu = with_relu;
             const Plain expected = reference::conv2d(x, weight, with_bias ? &bias : nullptr,
                                                      with_residual ? &residual : nullptr, params);
-            for (const ops::Conv2dAlgorithmInfo& info : ops::kConv2dAlgorithms) {
+            const auto check_algorithm = [&](const ops::Conv2dAlgorithmInfo& info,
+                                             const Plain& y_expected) {
                 params.algorithm = info.algorithm;
                 try {
                     params.algorithm = ops::conv2d_select(params, c.x, c.weight);
                 } catch (const UnsupportedError&) {
-                    continue;
+                    return;
                 }
                 const auto packed = ops::conv2d_pack(as_floats(weight).data(), c.weight,
                                                      with_bias ? as_floats(bias).data() : nullptr,
@@ -319,10 +325,11 @@ void check_conv2d(Isa isa, Random& random) {
                     test.op = "conv2d";
                     test.name = str(info.name, " x ", to_string(c.x), " weight ",
                                     to_string(c.weight), " case ", index, " options ", options,
-                                    layout == Layout::kNchw ? " plain" : " blocked");
+                                    layout == Layout::kNchw ? " plain" : " blocked",
+                                    params.max_pool ? " pooled" : "");
                     test.inputs = {x};
                     if (with_residual) test.inputs.push_back(residual);
-                    test.expected = expected;
+                    test.expected = y_expected;
                     test.tolerance = conv2d_tolerance(params.algorithm, c.weight);
                     test.input_layout = layout;
                     test.make = [&](const Refs& in, const TensorRef& y) {
@@ -331,6 +338,14 @@ void check_conv2d(Isa isa, Random& random) {
                     };
                     check(test);
                 }
+            };
+            for (const ops::Conv2dAlgorithmInfo& info : ops::kConv2dAlgorithms) {
+                params.max_pool = false;
+                check_algorithm(info, expected);
+                params.max_pool = true;
+                if (with_residual || out.h % 2 || out.w % 2) continue;
+                const Shape pooled{out.n, out.c, out.h / 2, out.w / 2};
+                check_algorithm(info, reference::pool2d(expected, kWindow, pooled));
             }
         }
         ++index;

@@ -96,7 +96,8 @@ void run(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
                                         in_blocks, next_tiles, left * kPoints);
         }
         RowPrefetch<A::kOutput, A::kOutput, Fetch::kOutputToWrite> outputs(
-            a.y, a.y.data + out_block * a.y.block_stride, 1, tiles, kPoints);
+            a.y, a.y.data + out_block * a.y.block_stride, a.params.max_pool ? 0 : 1, tiles,
+            kPoints);
         const Strips<kMaxRows> strips(tiles.count);
         const float* w = a.weights + out_block * kPoints * channels * kChannelBlock;
         for (int64_t point = 0; point < kPoints; ++point, w += channels * kChannelBlock) {

@@ -21,12 +21,6 @@ PYCNN_INLINE Window window(int64_t out, int64_t stride, int64_t kernel, int64_t 
     return {begin > 0 ? begin : 0, padded_end < size ? padded_end : size, padded_end - begin};
 }
 
-// The larger, or NaN where either is: each of the two maxima keeps another operand's NaN, and what
-// is or-ed with a NaN is one.
-PYCNN_INLINE Vec max_keeping_nan(Vec a, Vec b) {
-    return (Vec)((IntVec)max(a, b) | (IntVec)max(b, a));
-}
-
 // Maximum of rows [begin, end) in one column.
 PYCNN_INLINE Vec column_max(const float* column, int64_t row_stride, int64_t rows) {
     Vec acc = load(column);

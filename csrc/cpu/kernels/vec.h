@@ -38,6 +38,11 @@ PYCNN_INLINE Vec load(const float* p) {
 PYCNN_INLINE void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
 PYCNN_INLINE Vec broadcast(float x) { return x - Vec{}; }
 PYCNN_INLINE Vec max(Vec a, Vec b) { return a > b ? a : b; }
+// The larger, or NaN where either is: each of the two maxima keeps another operand's NaN, and what
+// is or-ed with a NaN is one.
+PYCNN_INLINE Vec max_keeping_nan(Vec a, Vec b) {
+    return (Vec)((IntVec)max(a, b) | (IntVec)max(b, a));
+}
 PYCNN_INLINE Vec min(Vec a, Vec b) { return a < b ? a : b; }
 // NaN stays NaN, as in torch: the comparison is false for it.
 PYCNN_INLINE Vec relu(Vec x) { return x < 0.0f ? Vec{} : x; }

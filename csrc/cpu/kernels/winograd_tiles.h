@@ -43,8 +43,8 @@ constexpr auto by_rows() {
 template <class A>
 void find_tiles(const ops::Conv2dArgs& a, int64_t block, TileBlock& tiles) {
     const ops::WinogradBlocks& cut = a.winograd;
-    const int64_t across = divide_round_up(a.y.shape.w, A::kOutput);
-    const int64_t down = divide_round_up(a.y.shape.h, A::kOutput);
+    const int64_t across = divide_round_up(a.out_w, A::kOutput);
+    const int64_t down = divide_round_up(a.out_h, A::kOutput);
     const int64_t first = cut.tiles * block / cut.count;
     tiles.count = block < cut.count ? cut.tiles * (block + 1) / cut.count - first : 0;
     int64_t column = first % across, row = first / across % down, n = first / across / down;
@@ -190,8 +190,9 @@ void transform_inputs(const ops::Conv2dArgs& a, int64_t group, const TileBlock& 
     }
 }
 
-// y = act(A^T M A + bias + residual) of one tile; only the first rows x columns pixels exist.
-template <class A>
+// y = act(A^T M A + bias + residual) of one tile, or the largest of each kPool x kPool of it; only
+// the first rows x columns pixels exist.
+template <class A, int kPool>
 void transform_output(const ops::Conv2dArgs& a, const float* m, int64_t m_stride, const float* bias,
                       const float* residual, float* y, int64_t rows, int64_t columns) {
     constexpr int kIn = A::kProducts, kOut = A::kOutput;
@@ -206,19 +207,30 @@ void transform_output(const ops::Conv2dArgs& a, const float* m, int64_t m_stride
             PYCNN_UNROLL for (int i = 0; i < kOut; ++i) half[i][j] = out[i];
         }
         const Vec shift = load(bias + lane);
-        PYCNN_UNROLL for (int i = 0; i < kOut; ++i) {
+        PYCNN_UNROLL for (int i = 0; i < kOut; i += kPool) {
             if (i >= rows) break;
             Vec out[kOut];
             A::output(half[i], out);
-            PYCNN_UNROLL for (int j = 0; j < kOut; ++j) {
+            PYCNN_UNROLL for (int j = 0; j < kOut; ++j) out[j] += shift;
+            if constexpr (kPool == 2) {
+                Vec below[kOut];
+                A::output(half[i + 1], below);
+                PYCNN_UNROLL for (int j = 0; j < kOut; ++j) {
+                    out[j] = max_keeping_nan(out[j], below[j] + shift);
+                }
+                PYCNN_UNROLL for (int j = 0; j < kOut; j += 2) {
+                    out[j] = max_keeping_nan(out[j], out[j + 1]);
+                }
+            }
+            PYCNN_UNROLL for (int j = 0; j < kOut; j += kPool) {
                 if (j < columns) {
-                    Vec value = out[j] + shift;
+                    Vec value = out[j];
                     if (residual) {
                         value +=
                             load(residual + i * a.residual.row_stride + j * kChannelBlock + lane);
                     }
                     if (a.params.relu) value = relu(value);
-                    store(y + i * a.y.row_stride + j * kChannelBlock + lane, value);
+                    store(y + i / kPool * a.y.row_stride + j / kPool * kChannelBlock + lane, value);
                 }
             }
         }
@@ -226,19 +238,22 @@ void transform_output(const ops::Conv2dArgs& a, const float* m, int64_t m_stride
 }
 
 // All tiles of a block, for one block of output channels.
-template <class A>
+template <class A, int kPool = 1>
 void transform_outputs(const ops::Conv2dArgs& a, const float* m, const TileBlock& tiles,
                        int64_t out_block) {
+    if constexpr (kPool == 1 && A::kOutput % 2 == 0) {
+        if (a.params.max_pool) return transform_outputs<A, 2>(a, m, tiles, out_block);
+    }
     const float* bias = a.bias + out_block * kChannelBlock;
     for (int64_t i = 0; i < tiles.count; ++i) {
         const TilePlace& place = tiles.tile[i];
         const auto at = [&](const TensorView& t) {
             return t.data + place.n * t.image_stride + out_block * t.block_stride +
-                   place.p * t.row_stride + place.q * kChannelBlock;
+                   place.p / kPool * t.row_stride + place.q / kPool * kChannelBlock;
         };
-        transform_output<A>(a, m + i * kChannelBlock, a.winograd.m_stride, bias,
-                            a.residual.data ? at(a.residual) : nullptr, at(a.y),
-                            a.y.shape.h - place.p, a.y.shape.w - place.q);
+        transform_output<A, kPool>(a, m + i * kChannelBlock, a.winograd.m_stride, bias,
+                                   a.residual.data ? at(a.residual) : nullptr, at(a.y),
+                                   a.out_h - place.p, a.out_w - place.q);
     }
 }
 
