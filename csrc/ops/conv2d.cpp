@@ -194,8 +194,11 @@ void choose_units(Conv2dArgs& a, const cpu::Kernels::Conv2d& kernels, int64_t pi
     const int64_t tiles = divide_round_up(pixels, kernels.mr);
     const int64_t strips = divide_round_up(tiles, kTilesPerUnit);
     a.unit_pixels = std::min(pixels, kernels.mr * divide_round_up(tiles, strips));
-    const int64_t weight_elems = a.packed->weights.size();
-    a.weights_outer = weight_elems > a.x.shape.c * a.x.shape.h * a.x.shape.w;
+    // For each panel of weights all pixels of the batch are read again: a cache must hold them.
+    constexpr int64_t kMaxBatchElems = 8 * 1024 * 1024 / 4;
+    const int64_t image_elems = a.x.shape.c * a.x.shape.h * a.x.shape.w;
+    a.weights_outer =
+        a.packed->weights.size() > image_elems && a.x.shape.n * image_elems <= kMaxBatchElems;
 }
 
 }  // namespace
