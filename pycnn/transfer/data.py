@@ -17,7 +17,7 @@ from pycnn.vision.dataset import Dataset
 if TYPE_CHECKING:
     from pycnn.vision.decode import ImageLike
 
-__all__ = ["DataLike", "as_dataset", "digest", "require_classes", "split"]
+__all__ = ["DataLike", "as_dataset", "content_of", "digest", "require_classes", "split"]
 
 DataLike: TypeAlias = (
     "str | os.PathLike[str] | tuple[Sequence[ImageLike], Iterable[int | str]] | Dataset"
@@ -130,6 +130,19 @@ def digest(image: ImageLike) -> bytes:
         found.update(image.getexif().tobytes())
         found.update(image.tobytes())
     return found.digest()[:DIGEST_BYTES]
+
+
+def content_of(data: Dataset) -> str:
+    """Tell data sets apart by all that is learnt from them: a hash."""
+    found = hashlib.sha256(repr(data.classes).encode())
+    for i in range(len(data)):
+        try:
+            found.update(digest(data[i]))
+        except ImageError:  # it is left out, as the stream will say
+            found.update(bytes(DIGEST_BYTES))
+    found.update(data.labels.tobytes())
+    found.update(data.numbers.tobytes())
+    return found.hexdigest()
 
 
 def _numbers(

@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +32,15 @@ from pycnn.transfer.store import DIGEST_BYTES, FeatureStore
 from pycnn.vision import Augmentation, Dataset, Stream
 from pycnn.vision.preprocess import Preprocessing
 
-__all__ = ["Features", "Unreadable", "View", "extract", "facts_of", "preprocessing_of"]
+__all__ = [
+    "Features",
+    "Unreadable",
+    "View",
+    "extract",
+    "facts_of",
+    "folder_of",
+    "preprocessing_of",
+]
 
 # Images that go through the network, and to the disk, at once: what a kill loses at most.
 BATCH = 32
@@ -134,7 +143,7 @@ def extract(
         )
     shape = model.graph.shapes()[tap][1:]
     facts = facts_of(model, tap, view)
-    kept = FeatureStore(store or cache_folder() / "features", facts, shape)
+    kept = FeatureStore(folder_of(store), facts, shape)
     digests, unreadable = _digests(data, view)
     kept.drop_damaged(digests)
     todo = _missing(kept, digests, range(len(data)))
@@ -159,6 +168,11 @@ def extract(
         tuple(Unreadable(name, reason) for name, reason in unreadable.items()),
         computed,
     )
+
+
+def folder_of(store: str | os.PathLike[str] | None) -> Path:
+    """The folder of all stores, and of checkpoints, that was asked for, or the default one."""
+    return Path(store) if store is not None else cache_folder() / "features"
 
 
 def preprocessing_of(model: Model) -> Preprocessing:

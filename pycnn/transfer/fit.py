@@ -18,12 +18,14 @@ from pycnn.hub import cache_folder
 from pycnn.model import Model
 from pycnn.opset import Array
 from pycnn.pytorch import require_torch
-from pycnn.transfer.data import DataLike, as_dataset, require_classes, split
+from pycnn.transfer.data import DataLike, as_dataset, content_of, require_classes, split
 from pycnn.transfer.features import (
     Features,
     Unreadable,
     View,
     extract,
+    facts_of,
+    folder_of,
     preprocessing_of,
 )
 from pycnn.transfer.history import (
@@ -38,6 +40,7 @@ from pycnn.transfer.progress import bar
 from pycnn.transfer.regimes import Division, divide, resolve
 from pycnn.transfer.schedule import Schedule
 from pycnn.transfer.softmax import STRENGTHS, SoftmaxHead, fit_softmax
+from pycnn.transfer.store import named
 from pycnn.vision import Augmentation, Dataset, Stream
 from pycnn.vision.preprocess import Preprocessing
 from pycnn.weights import ArrayWeights, renewed
@@ -212,7 +215,9 @@ def fit(
     seed : int
         Of what is held out, the order of the images, augmentation, dropout and new weights.
     store : path, optional
-        Folder of the feature stores; default: `features` in the cache folder (``PYCNN_HOME``).
+        Folder of the feature stores, and of the checkpoint that gradient descent keeps after each
+        epoch, so that the same call goes on after a kill; it is removed at the end. Default:
+        `features` in the cache folder (``PYCNN_HOME``).
     show : bool
         Whether to draw progress bars on a terminal.
 
@@ -231,7 +236,8 @@ def fit(
         A layer that does not exist, or where the network cannot be cut; near names are given. Or a
         package is missing.
     StoreError
-        The store cannot be written; what was computed is kept, and the same call goes on from it.
+        The store or the checkpoint cannot be written; what was computed is kept, and the same call
+        goes on from it.
     """
     learnt = as_dataset(data)
     require_classes(learnt.labels, learnt.classes)
@@ -249,12 +255,14 @@ def fit(
     task = _Task(
         model,
         preprocessing_of(model),
+        regime,
         division,
         learnt,
         held_out,
         augmentation,
         views,
         schedule or Schedule(),
+        head,
         balance,
         seed,
         store,
@@ -290,12 +298,14 @@ class _Task:
 
     model: Model
     preprocessing: Preprocessing
+    regime: str
     division: Division
     training: Dataset
     validation: Dataset
     augmentation: Augmentation | None
     views: int
     schedule: Schedule
+    head: str
     balance: bool
     seed: int
     store: str | os.PathLike[str] | None
@@ -315,6 +325,22 @@ class _Task:
             shuffle=learn,
             seed=self.seed,
         )
+
+    def facts(self) -> dict[str, Any]:
+        """Everything that gradient descent depends on, as JSON knows it."""
+        return {
+            **facts_of(self.model, next(iter(self.model.graph.outputs.values()))),
+            "regime": self.regime,
+            "cut": self.division.cut,
+            "training": content_of(self.training),
+            "validation": content_of(self.validation),
+            "augmentation": repr(self.augmentation),
+            "views": self.views,
+            "schedule": asdict(self.schedule),
+            "head": self.head,
+            "balance": self.balance,
+            "seed": self.seed,
+        }
 
 
 @dataclass(frozen=True)
@@ -368,7 +394,10 @@ def _by_regression(task: _Task, division: Division) -> _Learnt:
 
 def _by_descent(task: _Task, arrays: Mapping[str, Array]) -> _Learnt:
     """Gradient descent on what is not frozen, from these parameters on."""
+    from torch import __version__ as torch_version
+
     from pycnn.pytorch.module import GraphModule
+    from pycnn.transfer.checkpoint import Checkpoint
     from pycnn.transfer.sources import Stored, Streamed
     from pycnn.transfer.training import logits_of, train
 
@@ -391,6 +420,8 @@ def _by_descent(task: _Task, arrays: Mapping[str, Array]) -> _Learnt:
             stream = task.stream(task.training, learn=True)
             training = Streamed(stream, task.model, division.cut, classes)
     counts = np.bincount(labels, minlength=len(classes))
+    facts = {**task.facts(), "torch": str(torch_version)}
+    checkpoint = Checkpoint(folder_of(task.store) / f"{named(facts)[0]}.checkpoint", facts)
     history = train(
         module,
         frozenset(division.head.params.values()),
@@ -399,9 +430,11 @@ def _by_descent(task: _Task, arrays: Mapping[str, Array]) -> _Learnt:
         schedule,
         (counts.sum() / (len(counts) * counts)).astype(np.float32) if task.balance else None,
         task.seed,
+        checkpoint,
         task.show,
     )
     logits, labels = logits_of(module, validation)
+    checkpoint.remove()
     sources = (training, validation)
     return _Learnt(
         module.arrays(),

@@ -32,11 +32,17 @@ from pycnn.errors import StoreError
 from pycnn.formats.writing import replacing
 from pycnn.opset import Array
 
-__all__ = ["DIGEST_BYTES", "FeatureStore"]
+__all__ = ["DIGEST_BYTES", "FeatureStore", "named"]
 
 DIGEST_BYTES = 24
 
 _RECORD = np.dtype([("digest", f"S{DIGEST_BYTES}"), ("row_crc", "<u4"), ("crc", "<u4")])
+
+
+def named(facts: Mapping[str, Any]) -> tuple[str, str]:
+    """The name of what depends on these facts alone, and the facts as JSON."""
+    text = json.dumps(facts, indent=2, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32], text
 
 
 class FeatureStore:
@@ -78,8 +84,8 @@ class FeatureStore:
     ) -> None:
         self.shape = tuple(shape)
         self.row_bytes = 4 * math.prod(self.shape)
-        text = json.dumps({**facts, "shape": list(self.shape)}, indent=2, sort_keys=True)
-        self.folder = Path(root) / hashlib.sha256(text.encode()).hexdigest()[:32]
+        name, text = named({**facts, "shape": list(self.shape)})
+        self.folder = Path(root) / name
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._check_facts(text)

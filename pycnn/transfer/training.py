@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,8 @@ from torch import Tensor
 from pycnn.errors import WeightsError
 from pycnn.opset import Array
 from pycnn.pytorch.module import GraphModule
-from pycnn.transfer.history import Measured, Step, measure
+from pycnn.transfer.checkpoint import Checkpoint
+from pycnn.transfer.history import Measured, Step, best_of, measure
 from pycnn.transfer.progress import Advance, bar
 from pycnn.transfer.schedule import Schedule
 
@@ -64,6 +65,7 @@ def train(
     schedule: Schedule,
     class_weights: Array | None,
     seed: int,
+    checkpoint: Checkpoint,
     show: bool,
 ) -> list[Step]:
     """Train a module; it ends in evaluation mode, with the weights of its best epoch.
@@ -82,11 +84,15 @@ def train(
         What an image of each class weighs in the loss.
     seed : int
         Of dropout. PyTorch's own generator is left as it was.
+    checkpoint : Checkpoint
+        Written after each epoch that another one follows; a training that finds it goes on.
 
     Raises
     ------
     WeightsError
         The loss is no longer finite.
+    StoreError
+        The checkpoint cannot be read or written.
     """
     rate = schedule.learning_rate
     groups = [
@@ -105,11 +111,18 @@ def train(
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, schedule.epochs * batches)
     weights = None if class_weights is None else torch.from_numpy(class_weights)
     history: list[Step] = []
-    best, best_state = float("inf"), copy.deepcopy(module.state_dict())
+    best_state = copy.deepcopy(module.state_dict())
     with torch.random.fork_rng(devices=[]), bar("training", len(training), show) as advance:
         torch.manual_seed(seed)
-        since_best = 0
-        for epoch in range(schedule.epochs):
+        if (state := checkpoint.load()) is not None:
+            history = [_step_of(row) for row in state["history"]]
+            best_state = state["best"]
+            module.load_state_dict(state["module"])
+            optimiser.load_state_dict(state["optimiser"])
+            decay.load_state_dict(state["decay"])
+            torch.set_rng_state(state["random"])
+            advance(0, f"goes on after epoch {len(history)}, held out: {history[-1].validation}")
+        for epoch in range(len(history), schedule.epochs):
             start = time.perf_counter()
             module.train()
             images = training.epoch(epoch)
@@ -119,11 +132,21 @@ def train(
             seconds = time.perf_counter() - start
             history.append(Step(epoch + 1, learnt, held_out, seconds))
             advance(-len(training), f"epoch {epoch + 1}, held out: {held_out}")
-            since_best += 1
-            if held_out.loss < best:
-                best, best_state, since_best = held_out.loss, copy.deepcopy(module.state_dict()), 0
-            if since_best >= schedule.patience:
+            best = history.index(best_of(history))
+            if best == epoch:
+                best_state = copy.deepcopy(module.state_dict())
+            if epoch + 1 == schedule.epochs or epoch - best >= schedule.patience:
                 break
+            checkpoint.save(
+                {
+                    "module": module.state_dict(),
+                    "best": best_state,
+                    "optimiser": optimiser.state_dict(),
+                    "decay": decay.state_dict(),
+                    "random": torch.get_rng_state(),
+                    "history": [asdict(step) for step in history],
+                }
+            )
     module.load_state_dict(best_state)
     return history
 
@@ -136,6 +159,11 @@ def logits_of(module: GraphModule, source: Source) -> tuple[Array, Labels]:
             logits.append(module(torch.from_numpy(x)).numpy())
             labels.append(y)
     return np.concatenate(logits), np.concatenate(labels)
+
+
+def _step_of(row: Mapping[str, Any]) -> Step:
+    """A step from a checkpoint, which has it as `asdict` makes it."""
+    return Step(**{**row, **{name: Measured(**row[name]) for name in ("train", "validation")}})
 
 
 def _epoch(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +17,7 @@ from pycnn.errors import WeightsError
 from pycnn.loading import from_torch
 from pycnn.model import Model
 from pycnn.pytorch.module import GraphModule
+from pycnn.transfer.checkpoint import Checkpoint
 from pycnn.transfer.features import preprocessing_of
 from pycnn.transfer.history import Measured, measure
 from pycnn.vision.augmentation import Augmentation
@@ -134,6 +134,8 @@ def train(
     ------
     WeightsError
         The checkpoint is of another network or recipe; or the loss is no longer finite.
+    StoreError
+        The checkpoint cannot be read or written.
     """
     module = model.to_torch()
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -146,7 +148,12 @@ def train(
         training, preprocessing_of(model), augmentation, batch_size=recipe.batch_size, shuffle=True,
         drop_last=True, seed=recipe.seed,
     )  # fmt: skip
-    history = _load(Path(checkpoint), module, optimiser, model.graph.name, recipe)
+    kept = Checkpoint(checkpoint, {"network": model.graph.name, "recipe": asdict(recipe)})
+    history: list[Epoch] = []
+    if (state := kept.load()) is not None:
+        module.load_state_dict(state["module"])
+        optimiser.load_state_dict(state["optimiser"])
+        history = [_epoch_of(row) for row in state["history"]]
     for epoch in history:
         say(epoch)
     for number in range(len(history), recipe.epochs):
@@ -163,7 +170,13 @@ def train(
                 dict(others),
             )
         )  # fmt: skip
-        _save(Path(checkpoint), module, optimiser, model.graph.name, recipe, history)
+        kept.save(
+            {
+                "module": module.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "history": [asdict(epoch) for epoch in history],
+            }
+        )
         say(history[-1])
     return from_torch(module), history
 
@@ -232,56 +245,9 @@ def _arithmetic(recipe: Recipe) -> Any:
     return contextlib.nullcontext()
 
 
-def _save(
-    path: Path,
-    module: GraphModule,
-    optimiser: torch.optim.Optimizer,
-    network: str,
-    recipe: Recipe,
-    history: list[Epoch],
-) -> None:
-    """Write all that the next epoch needs; whole, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {
-        "network": network,
-        "recipe": asdict(recipe),
-        "module": module.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "history": [asdict(epoch) for epoch in history],
-    }
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    torch.save(state, part)
-    part.replace(path)
-
-
-def _load(
-    path: Path,
-    module: GraphModule,
-    optimiser: torch.optim.Optimizer,
-    network: str,
-    recipe: Recipe,
-) -> list[Epoch]:
-    """Put the state of a checkpoint into module and optimiser; the epochs that it holds."""
-    if not path.exists():
-        return []
-    state = torch.load(path, weights_only=True)
-    for name, value in (("network", network), ("recipe", asdict(recipe))):
-        if state[name] != value:
-            raise WeightsError(
-                f"{str(path)!r} is the checkpoint of another {name}: {state[name]}, and not "
-                f"{value}; give another folder, or remove the file"
-            )
-    module.load_state_dict(state["module"])
-    optimiser.load_state_dict(state["optimiser"])
-    return [
-        Epoch(
-            **{
-                **row,
-                "training": Measured(**row["training"]),
-                "held_out": Measured(**row["held_out"]),
-                # a checkpoint may be older than this
-                "heads": {name: Measured(**head) for name, head in row.get("heads", {}).items()},
-            }
-        )
-        for row in state["history"]
-    ]
+def _epoch_of(row: Mapping[str, Any]) -> Epoch:
+    """An epoch from a checkpoint, which has it as `asdict` makes it."""
+    measured = {name: Measured(**row[name]) for name in ("training", "held_out")}
+    # A checkpoint may be older than the heads.
+    heads = {name: Measured(**head) for name, head in row.get("heads", {}).items()}
+    return Epoch(**{**row, **measured, "heads": heads})
