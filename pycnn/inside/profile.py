@@ -138,8 +138,9 @@ class Profile:
         return [*rows, ("all", "", "", _ms(self.ms), "100.0%", "", "", f"{share:.0%}", "")]
 
     def _title(self) -> str:
+        threads = "thread" if self.threads == 1 else "threads"
         return (
-            f"{self.network}, batch {self.batch}, {self.threads} threads, {self.isa}: "
+            f"{self.network}, batch {self.batch}, {self.threads} {threads}, {self.isa}: "
             f"{_ms(self.run_ms)} ms, {self.overhead:+.1%} while profiled; limits "
             f"{self.limits.compute_gflops:.0f} GFLOP/s, {self.limits.read_gbps:.1f} GB/s"
         )
