@@ -275,10 +275,10 @@ def _chart(found: Profile) -> str:
             f'height="{height:.2f}" fill="{_COLOURS[layer.binds]}"/></g>'
         )
         if width > 11:
-            middle = x + width / 2 + 3
+            middle = x + width / 2 + 2
             parts.append(
                 f'<text x="{middle:.1f}" y="{_TOP + _PLOT_H + 8}" font-size="8.5" fill="#444" '
-                f'transform="rotate(55 {middle - 3:.1f} {_TOP + _PLOT_H + 6})">'
+                f'text-anchor="end" transform="rotate(-55 {middle:.1f} {_TOP + _PLOT_H + 8})">'
                 f"{escape(layer.name[:28])}</text>"
             )
         x += width
