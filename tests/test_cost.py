@@ -112,6 +112,37 @@ def test_shapes_follow_downstream() -> None:
 
 
 @pytest.mark.parametrize(
+    ("network", "layer", "width", "follow"),
+    [
+        ("resnet50", "res2b_branch2c", 8, {"res2a_branch1", "res2a_branch2c", "res2c_branch2c"}),
+        ("resnet20", "conv1", 24, {f"res2{block}_branch2b" for block in "abc"}),
+        ("resnet20", "res3a_branch2b", 48, {"res3a_branch1", "res3b_branch2b", "res3c_branch2b"}),
+        ("vgg16", "conv3_2", 8, set()),
+    ],
+)
+def test_what_is_summed_gets_the_same_width(
+    network: str, layer: str, width: int, follow: set[str]
+) -> None:
+    changed = what_if(find(network).graph(), layer, width=width).graph
+    shapes, before = changed.shapes(), find(network).graph().shapes()
+    makers = {
+        node.name
+        for node in changed.nodes
+        if node.op in ("conv2d", "shortcut_a") and shapes[node.name] != before[node.name]
+    }
+    assert makers == follow | {layer}
+    assert all(shapes[name][1] == width for name in makers)
+
+
+def test_an_input_has_the_width_that_it_has() -> None:
+    graph = pycnn.Graph("with_input")
+    x = graph.input("data", (3, 8, 8))
+    graph.output(graph.add("sum", x, graph.conv2d("conv", x, 3, 3, padding=1)))
+    with pytest.raises(pycnn.ShapeError, match="layer 'sum' of with_input"):
+        what_if(graph, "conv", width=4)
+
+
+@pytest.mark.parametrize(
     ("layer", "kernel_size", "padding"),
     [
         ("conv1/7x7_s2", 3, (1, 1, 1, 1)),
@@ -139,7 +170,13 @@ def test_another_filter_keeps_the_size(
         ("vgg16", "conv1_1", {"bottleneck": None}, pycnn.UnsupportedError, "no bottleneck in fr"),
         ("alexnet", "conv2", {"bottleneck": 8}, pycnn.UnsupportedError, "has groups"),
         ("alexnet", "conv2", {"width": 255}, pycnn.ShapeError, "layer 'conv2'"),
-        ("resnet50", "res2a_branch2c", {"width": 8}, pycnn.ShapeError, "layer 'res2a' of resnet50"),
+        (
+            "resnet50",
+            "res3a_branch2a",
+            {"stride": 2},
+            pycnn.ShapeError,
+            "layer 'res3a' of resnet50",
+        ),
         ("inception_v1", "inception_3a/3x3", {"stride": 2}, pycnn.ShapeError, "inception_3a/outp"),
         ("lenet5_1998", "c3", {"width": 8}, pycnn.UnsupportedError, "table of connections"),
         ("lenet5_1998", "c1", {"width": 8}, pycnn.ShapeError, "connects 6 maps, and the input has"),

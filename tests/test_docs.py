@@ -159,6 +159,9 @@ def test_each_network_has_a_page_with_all_of_its_variants(site: ModuleType) -> N
         assert f"`{variant.id}`" in pages[f"networks/{variant.name}.md"]
         assert pages[f"networks/{variant.name}.svg"].startswith("<svg")
         assert f"({variant.name}.md)" in pages["networks/index.md"]
+    assert 'pycnn.load("lenet5")\n' in pages["networks/lenet5.md"]
+    assert '`pycnn.load("nin")` takes the published weights' in pages["networks/nin.md"]
+    assert "resize   shorter side to 256" in pages["networks/vgg16.md"]
     assert "138,357,544 parameters, 15,470,264,320" in pages["networks/vgg16.md"]
     assert "99.23 %" in pages["networks/lenet5.md"]
     assert "as published" in pages["networks/resnet50.md"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import pycnn
 from pycnn import Model
@@ -91,7 +93,9 @@ def test_regions_are_where_the_channel_is_largest(lenet: Model) -> None:
     top, left, lower, right = first.box
     seen = lenet.preprocessing.pixels(DIGITS[first.image])
     np.testing.assert_array_equal(first.pixels, seen[top:lower, left:right])
-    assert exciting_regions(lenet, "c3", 5, DIGITS, top=4).picture().size[0] == 4 * 72 - 2
+    regions = exciting_regions(lenet, "c3", 5, DIGITS, top=4)
+    assert regions.picture().size[0] == 4 * 72 - 2
+    assert Image.open(io.BytesIO(regions._repr_png_())).size == regions.picture().size
 
 
 def test_regions_of_one_image(lenet: Model) -> None:
@@ -140,6 +144,7 @@ def test_the_bias_is_part_of_the_logit() -> None:
     before, after = (class_activation(one, image, 6) for one in (model, edited))
     np.testing.assert_array_equal(before.map, after.map)
     assert after.logit - before.logit == pytest.approx(6)
+    assert Image.open(io.BytesIO(after._repr_png_())).size == (32, 32)
 
 
 @pytest.mark.parametrize("name", ["vgg16", "alexnet", "lenet5"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import html
 import importlib
 import json
 import os
@@ -55,6 +56,9 @@ def test_a_page_is_whole_and_nothing_in_it_is_markup() -> None:
         assert f"&lt;{letter}&gt;" in page
         assert f"<{letter}>" not in page
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    frame = re.fullmatch(r'<iframe [^>]*srcdoc="([^"]*)"></iframe>', report._repr_html_())
+    assert frame is not None
+    assert html.unescape(frame[1]) == page
     assert json.loads(json.dumps(report.to_dict()))["findings"] == ["<f>"]
 
 

@@ -1,6 +1,7 @@
 #include "program/program.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <new>
@@ -8,6 +9,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/ticks.h"
 
 namespace pycnn::program {
 namespace {
@@ -107,25 +109,31 @@ void Program::run(std::span<const float* const> inputs, std::span<float* const> 
 std::vector<double> Program::profile(std::span<const float* const> inputs,
                                      std::span<float* const> outputs, int threads) {
     const bool side_by_side = stages_.size() < tasks_.size();
-    Times times{std::vector<Clock::time_point>(stages_.size() + 1),
-                std::vector<Clock::duration>(side_by_side ? threads * tasks_.size() : 0)};
+    Times times{std::vector<int64_t>(stages_.size() + 1),
+                std::vector<int64_t>(side_by_side ? threads * tasks_.size() : 0)};
+    using Clock = std::chrono::steady_clock;
+    const Clock::time_point start = Clock::now();
+    const int64_t first_tick = ticks();
     execute(inputs, outputs, threads, std::nullopt, &times);
+    const int64_t last_tick = ticks();
+    const std::chrono::duration<double> whole = Clock::now() - start;
+    const double tick = whole.count() / static_cast<double>(last_tick - first_tick);
     // What all threads spent in a task.
     const auto busy = [&](size_t task) {
-        Clock::duration sum{0};
+        int64_t sum = 0;
         for (size_t i = task; i < times.busy.size(); i += tasks_.size()) sum += times.busy[i];
-        return std::chrono::duration<double>(sum).count();
+        return static_cast<double>(sum);
     };
     std::vector<double> seconds(tasks_.size());
     for (size_t s = 0; s < stages_.size(); ++s) {
         const auto [number, begin, end, work] = stages_[s];
-        const std::chrono::duration<double> took = times.begins[s + 1] - times.begins[s];
+        const double took = tick * static_cast<double>(times.begins[s + 1] - times.begins[s]);
         double sum = 0;
         for (size_t i = begin; i < end; ++i) sum += busy(i);
         for (size_t i = begin; i < end; ++i) {
             // Of a single task nothing is noted, and of the shortest the clock may see nothing.
             const double part = sum > 0 ? busy(i) / sum : 1.0 / static_cast<double>(end - begin);
-            seconds[i] = took.count() * part;
+            seconds[i] = took * part;
         }
     }
     return seconds;
@@ -134,7 +142,7 @@ std::vector<double> Program::profile(std::span<const float* const> inputs,
 // The tasks' work laid end to end, a thread's share of it is one piece: of most tasks all or
 // nothing.
 void Program::run_stage(const Stage& stage, const Team& team, float* const* buffers,
-                        float* workspace, Clock::duration* busy) const {
+                        float* workspace, int64_t* busy) const {
     const bool alone = stage.work < kStageWorkPerThread;
     if (alone && team.index() > 0) return;
     const double threads = alone ? 1 : team.size();
@@ -142,7 +150,7 @@ void Program::run_stage(const Stage& stage, const Team& team, float* const* buff
     const double begin = work * team.index() / threads;
     const double end = work * (team.index() + 1) / threads;
     if (stage.end - stage.begin == 1) busy = nullptr;  // its time is the stage's
-    Clock::time_point since = busy ? Clock::now() : Clock::time_point();
+    int64_t since = busy ? ticks() : 0;
     double before = 0;
     for (size_t i = stage.begin; i < stage.end; ++i) {
         const Task& task = *tasks_[i];
@@ -156,7 +164,7 @@ void Program::run_stage(const Stage& stage, const Team& team, float* const* buff
         if (first < last) {
             task.run(buffers, workspace, first, last);
             if (busy) {
-                const Clock::time_point now = Clock::now();
+                const int64_t now = ticks();
                 busy[i] = now - std::exchange(since, now);
             }
         }
@@ -187,15 +195,15 @@ void Program::execute(std::span<const float* const> inputs, std::span<float* con
 
     run_team(team_size, [&](Team& team) {
         float* workspace = buffers[0] + buffer_elems_[0] + team.index() * workspace_elems_;
-        Clock::duration* busy = nullptr;
+        int64_t* busy = nullptr;
         if (times && !times->busy.empty()) busy = &times->busy[team.index() * tasks_.size()];
         for (size_t s = 0; s < stages_.size(); ++s) {
             if (s > 0) team.barrier();
-            if (times && team.index() == 0) times->begins[s] = Clock::now();
+            if (times && team.index() == 0) times->begins[s] = ticks();
             run_stage(stages_[s], team, buffers.data(), workspace, busy);
         }
     });
-    if (times) times->begins.back() = Clock::now();
+    if (times) times->begins.back() = ticks();
 
     arenas_.give_back(std::move(arena));
 }

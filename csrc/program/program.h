@@ -3,7 +3,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -35,8 +34,6 @@ private:
 };
 
 class Program {
-    using Clock = std::chrono::steady_clock;
-
 public:
     // Sizes in elements. Buffer 0 is the arena, then come the inputs, then the outputs.
     Program(int64_t arena_elems, std::vector<int64_t> inputs, std::vector<int64_t> outputs);
@@ -68,8 +65,8 @@ public:
 
 private:
     struct Times {
-        std::vector<Clock::time_point> begins;  // of each stage, and the end of the last
-        std::vector<Clock::duration> busy;      // [thread][task], where stages have several tasks
+        std::vector<int64_t> begins;  // of each stage, and the end of the last, in ticks
+        std::vector<int64_t> busy;    // [thread][task], where stages have several tasks
     };
     void execute(std::span<const float* const> inputs, std::span<float* const> outputs, int threads,
                  std::optional<uint8_t> poison, Times* times);
@@ -85,7 +82,7 @@ private:
     };
     // `busy` is null, or gets what this thread spends in each task.
     void run_stage(const Stage& stage, const Team& team, float* const* buffers, float* workspace,
-                   Clock::duration* busy) const;
+                   int64_t* busy) const;
     std::vector<Stage> stages_;
     int64_t work_ = 0;
     int64_t workspace_elems_ = 0;  // of one thread: the largest that a task needs

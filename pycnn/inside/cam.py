@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from pycnn.errors import UnknownNameError, UnsupportedError, suggest
 from pycnn.graph import Graph
-from pycnn.inside.pictures import Pixels, values_of
+from pycnn.inside.pictures import Pixels, png, values_of
 from pycnn.model import Model
 from pycnn.opset import Array
 from pycnn.surgery import head_of
@@ -67,6 +67,9 @@ class Activation:
         heat = _colours(np.clip(large, 0, 1))
         mixed = (1 - _STRENGTH) * self.pixels + _STRENGTH * heat
         return Image.fromarray(np.rint(mixed).astype(np.uint8))
+
+    def _repr_png_(self) -> bytes:
+        return png(self.picture())
 
 
 def class_activation(model: Model, image: ImageLike, label: str | int | None = None) -> Activation:

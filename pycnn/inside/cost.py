@@ -16,7 +16,7 @@ from pycnn.tables import html_table, sizes, text_table
 __all__ = ["Cost", "Saving", "bottleneck_of", "explain_cost"]
 
 # What may stand between a bottleneck and the convolution behind it: one value in, one out.
-_BETWEEN = frozenset((*ACTIVATIONS, "batch_norm", "channel_affine", "dropout"))
+BETWEEN = frozenset((*ACTIVATIONS, "batch_norm", "channel_affine", "dropout"))
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ def bottleneck_of(graph: Graph, node: Node) -> Node | None:
             out_channels, in_channels = graph.param_shapes(before)["weight"][:2]
             reduces = out_channels < in_channels and _window(graph, before) == (1, 1)
             return before if reduces and before.attrs["groups"] == 1 else None
-        if before.op not in _BETWEEN:
+        if before.op not in BETWEEN:
             return None
         name = before.inputs[0]
     return None
@@ -224,7 +224,7 @@ def _behind(graph: Graph, node: Node) -> Node | None:
     """The only reader of a layer, behind normalisation and activation."""
     consumers = graph.consumers()
     readers = consumers[node.name]
-    while len(readers) == 1 and readers[0].op in _BETWEEN:
+    while len(readers) == 1 and readers[0].op in BETWEEN:
         readers = consumers[readers[0].name]
     return readers[0] if len(readers) == 1 else None
 

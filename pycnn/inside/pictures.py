@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from pycnn.vision.decode import ImageLike
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Pixels", "feature_maps", "filters", "grid", "values_of"]
+__all__ = ["Pixels", "feature_maps", "filters", "grid", "png", "values_of"]
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
 
@@ -124,6 +125,13 @@ def grid(tiles: Sequence[Pixels], columns: int, side: int = _SIDE) -> Image.Imag
         large = tile.repeat(zoom, axis=0).repeat(zoom, axis=1)
         sheet[y : y + height * zoom, x : x + width * zoom] = large
     return Image.fromarray(sheet)
+
+
+def png(picture: Image.Image) -> bytes:
+    """The picture as a file, which a notebook shows."""
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
 
 
 def _nearly_square(count: int) -> int:

@@ -138,8 +138,9 @@ class Profile:
         return [*rows, ("all", "", "", _ms(self.ms), "100.0%", "", "", f"{share:.0%}", "")]
 
     def _title(self) -> str:
+        threads = "thread" if self.threads == 1 else "threads"
         return (
-            f"{self.network}, batch {self.batch}, {self.threads} threads, {self.isa}: "
+            f"{self.network}, batch {self.batch}, {self.threads} {threads}, {self.isa}: "
             f"{_ms(self.run_ms)} ms, {self.overhead:+.1%} while profiled; limits "
             f"{self.limits.compute_gflops:.0f} GFLOP/s, {self.limits.read_gbps:.1f} GB/s"
         )
@@ -274,10 +275,10 @@ def _chart(found: Profile) -> str:
             f'height="{height:.2f}" fill="{_COLOURS[layer.binds]}"/></g>'
         )
         if width > 11:
-            middle = x + width / 2 + 3
+            middle = x + width / 2 + 2
             parts.append(
                 f'<text x="{middle:.1f}" y="{_TOP + _PLOT_H + 8}" font-size="8.5" fill="#444" '
-                f'transform="rotate(55 {middle - 3:.1f} {_TOP + _PLOT_H + 6})">'
+                f'text-anchor="end" transform="rotate(-55 {middle:.1f} {_TOP + _PLOT_H + 8})">'
                 f"{escape(layer.name[:28])}</text>"
             )
         x += width

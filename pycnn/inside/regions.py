@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pycnn.inside.pictures import Pixels, grid, values_of
+from pycnn.inside.pictures import Pixels, grid, png, values_of
 from pycnn.model import Model
 from pycnn.receptive_field import fields
 from pycnn.transfer.features import preprocessing_of
@@ -59,6 +59,9 @@ class Regions:
     def picture(self) -> Image.Image:
         """All of them in a grid, row by row."""
         return grid([region.pixels for region in self.found], min(len(self.found), 8), side=64)
+
+    def _repr_png_(self) -> bytes:
+        return png(self.picture())
 
 
 def exciting_regions(

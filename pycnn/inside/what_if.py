@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pycnn.errors import UnsupportedError
 from pycnn.graph import Graph, IntOrPair, Node, Padding, pair
-from pycnn.inside.cost import bottleneck_of
+from pycnn.inside.cost import BETWEEN, bottleneck_of
 from pycnn.opset import Shape
 from pycnn.summary import Summary, summarize
 from pycnn.surgery import Build, edited
@@ -19,6 +19,9 @@ __all__ = ["Change", "WhatIf", "what_if"]
 
 KEEP: Literal["keep"] = "keep"
 _WINDOWS = ("conv2d", "max_pool2d", "avg_pool2d")
+_KEEP_CHANNELS = frozenset(
+    (*BETWEEN, *_WINDOWS[1:], "global_avg_pool", "global_max_pool", "lrn", "add")
+)
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ def what_if(
     layer : str
         A convolution (all of these), a pool (stride, filter, padding) or a linear layer (width).
     width : int, optional
-        Output channels, or features.
+        Output channels, or features. Layers that are summed with this one get the same width.
     stride : int or pair, optional
     kernel_size : int or pair, optional
         Of the filter or window. The padding follows, so that at stride 1 the output keeps its size,
@@ -189,6 +192,8 @@ def what_if(
     node = graph.node(layer)
     _check(graph, node, asked)
     drop, replace = _bottleneck(graph, node, asked)
+    if width is not None:
+        replace = _summed(graph, node, width) | replace
     changed = edited(graph, drop=drop, replace=replace)
     return WhatIf(
         layer,
@@ -250,6 +255,38 @@ def _bottleneck(
 
     replace[node.name] = build
     return drop, replace
+
+
+def _summed(graph: Graph, node: Node, width: int) -> dict[str, Build]:
+    """Give the layers that are summed with `node`, directly or by way of other sums, its width.
+
+    What has no width of its own is left, and its sum says so.
+    """
+    # Values of one width: a layer that keeps its channels joins its output and its inputs.
+    joined: dict[str, set[str]] = {}
+    for keeper in graph.nodes:
+        for source in keeper.inputs if keeper.op in _KEEP_CHANNELS else ():
+            joined.setdefault(source, set()).add(keeper.name)
+            joined.setdefault(keeper.name, set()).add(source)
+    found, todo = {node.name}, [node.name]
+    while todo:
+        new = joined.get(todo.pop(), set()) - found
+        found |= new
+        todo += new
+    replace: dict[str, Build] = {}
+    for other in graph.nodes:
+        if other.name not in found:
+            continue
+        if other.op == "shortcut_a":
+            replace[other.name] = _shortcut_a(other, width)
+        elif other.op in ("conv2d", "linear"):
+            _check(graph, other, {"width": width})
+            replace[other.name] = _built(graph, other, {"width": width}, (1, 1))
+    return replace
+
+
+def _shortcut_a(node: Node, width: int) -> Build:
+    return lambda g, x: g.shortcut_a(node.name, x, width, node.attrs["stride"])
 
 
 def _chain(graph: Graph, first: str, node: Node) -> list[str]:

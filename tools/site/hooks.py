@@ -1,4 +1,4 @@
-"""What MkDocs puts into the site beside docs/*.md: the README, a page for each network, the API.
+"""What MkDocs puts into the site beside docs/*.md: the README, a page for each network.
 
 Nothing of it is kept in the repository, so nothing of it can be out of date.
 """
@@ -22,12 +22,25 @@ FRONT = {
     "contributing.md": "CONTRIBUTING.md",
     "changelog.md": "CHANGELOG.md",
 }
+# The section of the navigation that has the networks.
+SHOWN = "Networks and studies"
+# A role of Sphinx before code: the reference to it is not made, what it says is.
+_ROLE = re.compile(r":(?:class|func|meth|mod):(?=<code>|`)")
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#:]+)(#[^)]*)?\)")
+
+
+def on_config(config: Any) -> Any:
+    """Put each network's page under "Networks"."""
+    pages = [{network: f"networks/{network}.md"} for network in networks.names()]
+    (shown,) = (section[SHOWN] for section in config.nav if SHOWN in section)
+    shown.insert(0, {"Networks": ["networks/index.md", *pages]})
+    return config
 
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are made here."""
     made = {page: _read(source) for page, source in FRONT.items()}
+    made["index.md"] = f"---\nhide: [toc]\n---\n{made['index.md']}"  # its code needs the width
     made |= networks.pages()
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))
@@ -47,6 +60,11 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         return text if text.strip("`") == path else f"{text} (`{path}`)"
 
     return _LINK.sub(link, markdown)
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
+    """Take the roles out of what docstrings say."""
+    return _ROLE.sub("", html)
 
 
 def _read(source: str) -> str:

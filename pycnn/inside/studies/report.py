@@ -141,6 +141,10 @@ class Report:
             for i, svg in enumerate(self._figures, 1):
                 file.with_name(self._figure_file(i)).write_text(svg, "utf-8")
 
+    def _repr_html_(self) -> str:
+        # A frame, so that the page's style stays its own.
+        return f'<iframe width="100%" height="800" srcdoc="{html.escape(self.html())}"></iframe>'
+
     def html(self) -> str:
         """The page; it loads nothing from anywhere."""
         rows = "\n".join(
