@@ -104,7 +104,7 @@ def conv2d_can_max_pool(algorithm: str) -> bool:
     ...
 def conv2d_output_shape(params: Conv2dParams, x: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], weight: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> tuple[int, int, int, int]:
     ...
-def conv2d_pack(weight: numpy.ndarray, bias: numpy.ndarray | None, algorithm: str = 'direct', scale: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None = None, let_go: bool = False) -> PackedConv2d:
+def conv2d_pack(weight: numpy.ndarray, bias: numpy.ndarray | None, algorithm: str = 'direct', scale: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None = None, let_go: bool = False, threads: typing.SupportsInt | typing.SupportsIndex = 0) -> PackedConv2d:
     """
     `let_go`: of the weight's pages, which must be those of a read-only mapping of a file.
     """

@@ -116,7 +116,9 @@ class Cpu(Backend):
             key = _packing_key(node, spec.packing(node.attrs))
             if spec.pack is not None and key not in self._packed:
                 arrays, mapped = wanted.source(node)
-                self._packed[key] = spec.pack({**node.attrs, "mapped": mapped}, arrays)
+                self._packed[key] = spec.pack(
+                    {**node.attrs, "mapped": mapped, "threads": self.threads}, arrays
+                )
             return self._packed[key]
 
         return cpu.compile_graph(wanted.graph, wanted.inputs, packed, self.isa, self._tuning)

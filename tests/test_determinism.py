@@ -7,8 +7,10 @@ import pytest
 
 import pycnn
 from pycnn import ops
+from pycnn.weights import RandomWeights
 
 NETWORKS = ["lenet5", "resnet20", "inception_v1", "alexnet"]
+THROUGHPUT = ["inception_v1", "resnet18"]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -25,6 +27,36 @@ def test_networks(name: str, isa: str) -> None:
     for threads in (1, 3):
         other = pycnn.load(name, weights="random", isa=isa, threads=threads)
         np.testing.assert_array_equal(other.run(batch), expected)
+
+
+@pytest.mark.parametrize("name", THROUGHPUT)
+def test_networks_for_throughput(name: str) -> None:
+    model = pycnn.load(name, weights="random", optimize="throughput")
+    (size,) = model.graph.inputs.values()
+    batch = np.random.default_rng(1).standard_normal((3, *size), np.float32)
+    np.testing.assert_array_equal(model.run(batch)[2], model.run(batch[2:])[0])
+
+
+def test_a_pool_within_a_convolution() -> None:
+    g = pycnn.Graph("pooled")
+    x = g.conv2d("c", g.input("x", (16, 64, 64)), 32, 3, padding=1)
+    g.output(g.max_pool2d("p", g.relu("r", x), 2))
+    model = pycnn.Model(g, RandomWeights(g), threads=2)
+    batch = np.random.default_rng(1).standard_normal((5, 16, 64, 64), np.float32)
+    np.testing.assert_array_equal(model.run(batch)[4], model.run(batch[4:])[0])
+
+
+@pytest.mark.parametrize("shape", [(16, 512, 28, 1), (40, 64, 56, 1), (20, 256, 20, 3)])
+def test_batches_that_no_cache_holds(shape: tuple[int, int, int, int]) -> None:
+    """More than 8 MB of pixels are gone through in another order, in which no sum differs."""
+    n, c, size, kernel = shape
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((n, c, size, size), np.float32)
+    weight = rng.standard_normal((1100, c, kernel, kernel), np.float32)
+    options = {"stride": 2, "padding": kernel // 2, "algorithm": "direct"}
+    got = ops.conv2d(x, weight, **options)
+    for row in (0, n - 1):
+        np.testing.assert_array_equal(got[row], ops.conv2d(x[row : row + 1], weight, **options)[0])
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 5, 8])

@@ -82,19 +82,20 @@ void bind_conv2d(py::module_& m) {
         "conv2d_pack",
         [](const py::array& weight, const std::optional<py::array>& bias,
            const std::string& algorithm,
-           const std::optional<py::array_t<double, py::array::c_style>>& scale, bool let_go) {
+           const std::optional<py::array_t<double, py::array::c_style>>& scale, bool let_go,
+           int threads) {
             const Shape shape = to_shape(Sizes(weight.shape(), weight.shape() + weight.ndim()));
             const float* w = floats(weight, storage_elems(shape, Layout::kNchw), "conv2d: weight");
             const float* b = bias ? floats(*bias, shape.n, "conv2d: bias") : nullptr;
             PYCNN_CHECK(!scale || scale->size() == shape.n, ShapeError, "conv2d: the scale has ",
                         scale->size(), " elements, expected ", shape.n);
             const Conv2dPacking packing{conv2d_algorithm(algorithm),
-                                        scale ? scale->data() : nullptr, let_go};
+                                        scale ? scale->data() : nullptr, let_go, threads};
             py::gil_scoped_release release;
             return std::const_pointer_cast<PackedConv2d>(conv2d_pack(w, shape, b, packing));
         },
         py::arg("weight"), py::arg("bias"), py::arg("algorithm") = "direct",
-        py::arg("scale") = py::none(), py::arg("let_go") = false,
+        py::arg("scale") = py::none(), py::arg("let_go") = false, py::arg("threads") = 0,
         "`let_go`: of the weight's pages, which must be those of a read-only mapping of a file.");
     m.def(
         "conv2d_packed_bytes",

@@ -185,7 +185,8 @@ WinogradBlocks cut_into_blocks(const Conv2dAlgorithmInfo& info, int64_t groups, 
     return cut;
 }
 
-// How a layer is cut into units, from its geometry and the register tile alone.
+// How a layer is cut into units and in which order they come. No sum depends on it, so that it may
+// depend on the batch.
 void choose_units(Conv2dArgs& a, const cpu::Kernels::Conv2d& kernels, int64_t pixels) {
     constexpr int64_t kTilesPerUnit = 8;  // enough work to hide the unit's own cost
     const int64_t group_blocks = divide_round_up(a.y.shape.c / a.params.groups, kChannelBlock);
@@ -288,7 +289,7 @@ PackedConv2dPtr conv2d_pack(const float* weight, const Shape& shape, const float
     constexpr int64_t kLargeBlockElems = 1 << 16;
     // Whatever set the layer will run on: packed weights are the same for all.
     const auto pack = cpu::kernels(active_isa()).pack_conv2d;
-    run_team(default_num_threads(), [&](Team& team) {
+    run_team(packing.threads > 0 ? packing.threads : default_num_threads(), [&](Team& team) {
         for (int64_t block = team.index(); block < blocks; block += team.size()) {
             pack(args, block, block + 1);
             // The filters of large blocks at once, so that a large layer is not in memory twice.

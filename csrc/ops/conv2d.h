@@ -167,6 +167,7 @@ struct Conv2dPacking {
     Conv2dAlgorithm algorithm = Conv2dAlgorithm::kDirect;
     const double* scale = nullptr;  // K factors of the filters: a batch norm that was folded
     bool let_go = false;            // of the weight's pages, which are mapped from a file
+    int threads = 0;                // default_num_threads() where 0
 };
 PackedConv2dPtr conv2d_pack(const float* weight, const Shape& shape, const float* bias,
                             const Conv2dPacking& packing = {});

@@ -221,7 +221,7 @@ void run(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
 
 }  // namespace
 
-// Strides that have a kernel: ops::conv2d_stem_stride.
+// For the strides that ops/conv2d.cpp's fits() lets through.
 void conv2d_stem(const ops::Conv2dArgs& a, int64_t begin, int64_t end) {
     switch (a.params.stride[1]) {
         case 1: return run<1>(a, begin, end);

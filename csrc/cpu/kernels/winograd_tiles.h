@@ -151,7 +151,9 @@ void transform_input_by_copy(const TensorView& x, const float* plane, int64_t ch
             float* to = copy + (i * kIn + j) * kChannelBlock;
             const float* from = plane + h * x.row_stride + w * x.pixel_stride;
             if (x.layout == Layout::kNchw && inside) {
-                for (int64_t c = 0; c < channels; ++c) to[c] = from[c * x.channel_stride];
+                for (int64_t c = 0; c < kChannelBlock; ++c) {
+                    to[c] = c < channels ? from[c * x.channel_stride] : 0;
+                }
                 continue;
             }
             for (int part = 0; part < kVecs; ++part) {
