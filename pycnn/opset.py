@@ -178,7 +178,8 @@ def _pack_conv2d(attrs: Attrs, params: Params) -> _core.PackedConv2d:
     """Pack, with `threads`; `mapped`: the weight is a view of a file, whose pages are let go."""
     weight, bias, scale = folded(attrs, params)
     let_go = attrs.get("mapped", False) and "connections" not in attrs
-    return _core.conv2d_pack(weight, bias, attrs.get("algorithm", "direct"), scale, let_go, attrs.get("threads", 0))
+    algorithm, threads = attrs.get("algorithm", "direct"), attrs.get("threads", 0)
+    return _core.conv2d_pack(weight, bias, algorithm, scale, let_go, threads)
 
 
 def _conv2d_shape(attrs: Attrs, x: Sequence[Shape], params: ParamShapes) -> Shape:
