@@ -119,7 +119,11 @@ def measure(workers: Sequence[int], turns: int, cases: Iterable[str] = CASES) ->
 
 
 def _in_a_process(case: str, engine: str, workers: int) -> dict[str, float]:
-    program = f"from benchmarks.streams import run; run({case!r}, {engine!r}, {workers})"
+    # PyTorch, on one thread, is loaded by all: whoever trains has it.
+    program = (
+        "import torch; torch.set_num_threads(1); "
+        f"from benchmarks.streams import run; run({case!r}, {engine!r}, {workers})"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True
     )
@@ -136,9 +140,6 @@ def run(name: str, engine: str, workers: int) -> None:
         "DataLoader": _torchvision_loader,
         "DataLoader, pycnn's steps": _loader_of_our_steps,
     }[engine]
-    import torch  # by all: whoever trains has it
-
-    torch.set_num_threads(1)
     memory = _Memory()
     start = time.perf_counter()
     batches = make(case, images, workers)

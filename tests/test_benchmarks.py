@@ -16,7 +16,7 @@ from benchmarks.peers import engines, prepare, report
 from benchmarks.peers.engines import ENGINES
 from benchmarks.peers.harness import Cell, Comparison, Measured, Turns
 from benchmarks.timing import Times
-from pycnn.inside import work
+from pycnn import _core
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -161,9 +161,11 @@ def test_layers(tmp_path: Path) -> None:
 
 def test_winograds_products() -> None:
     """F(m, r) takes m + r - 1 products; a stride of 2 cuts 3 taps into 2 and 1."""
-    assert work._winograd(4, 3, 1) == (4, 36)
-    assert work._winograd(2, 5, 1) == (2, 36)
-    assert work._winograd(4, 3, 2) == (4, 81)
+    assert _core.conv2d_winograd("winograd_f4x4_3x3") == (4, 36, True)
+    assert _core.conv2d_winograd("winograd_f2x2_5x5") == (2, 36, True)
+    assert _core.conv2d_winograd("winograd_f4x4_3x3_stride2") == (4, 81, True)
+    assert _core.conv2d_winograd("winograd_f5x5_3x3_plain") == (5, 49, False)
+    assert _core.conv2d_winograd("direct") is None
 
 
 def test_unknown_names_are_refused() -> None:

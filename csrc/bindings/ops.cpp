@@ -75,6 +75,17 @@ void bind_conv2d(py::module_& m) {
         },
         py::arg("algorithm"), "What the weights are packed for; algorithms may share a form.");
     m.def(
+        "conv2d_winograd",
+        [](const std::string& algorithm) -> std::optional<std::tuple<int, int, bool>> {
+            const Conv2dAlgorithmInfo& info = conv2d_info(conv2d_algorithm(algorithm));
+            if (!is_winograd(info.algorithm)) return std::nullopt;
+            const int products = info.winograd.products();
+            return std::tuple{info.winograd.output, products * products, info.transformed_weights};
+        },
+        py::arg("algorithm"),
+        "Side of a tile of the output, products of a tile, whether the packed weights are "
+        "transformed; None where it is none of Winograd's.");
+    m.def(
         "conv2d_can_max_pool",
         [](const std::string& algorithm) { return can_max_pool(conv2d_algorithm(algorithm)); },
         py::arg("algorithm"));

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import functools
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from pycnn import _core
 from pycnn.backend import Cpu, Parameters, Wanted
 from pycnn.graph import Graph, Node
 from pycnn.opset import DEFAULT_TUNING, Array, Shape, dense_weight_shape
 
 __all__ = ["Limits", "Work", "measure_limits", "work_of"]
-
-_WINOGRAD = re.compile(r"winograd_f(\d+)x\1_(\d+)x\2(?:_stride(\d+))?(_plain)?")
 
 
 @dataclass(frozen=True)
@@ -71,19 +69,12 @@ def work_of(graph: Graph, node: Node, shapes: Mapping[str, Shape]) -> Work:
         geometry = f"{r}x{s} {c * groups}->{k} {height}x{width}"
         geometry += f" /{stride}" if stride > 1 else ""
         geometry += f" {groups} groups" if groups > 1 else ""
-    if match := _WINOGRAD.fullmatch(algorithm):
-        *form, plain = match.groups()
-        output, points = _winograd(*(int(part or 1) for part in form))
-        tiles = y[0] * math.ceil(height / output) * math.ceil(width / output)
-        products = tiles * points * c * k
-        weights = weights if plain else points * c * k
+        if form := _core.conv2d_winograd(algorithm):
+            output, points, transformed = form
+            tiles = y[0] * math.ceil(height / output) * math.ceil(width / output)
+            products = tiles * points * c * k
+            weights = points * c * k if transformed else weights
     return Work(geometry, algorithm, macs, products, 4 * (elems + weights))
-
-
-def _winograd(output: int, filter_size: int, stride: int) -> tuple[int, int]:
-    """Side of the output tile, and products of a tile: a stride cuts the filter into its phases."""
-    phases = [math.ceil((filter_size - phase) / stride) for phase in range(stride)]
-    return output, sum(output + taps - 1 for taps in phases) ** 2
 
 
 # The machine --------------------------------------------------------------------------------------
