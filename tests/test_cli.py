@@ -79,7 +79,7 @@ def test_an_unreadable_image_does_not_stop_the_others(tmp_path: Path) -> None:
         (("classify", "absent.png", "--model", "lenet5"), 1, "absent.png"),
         (("classify", THREE, "--model", "lenett"), 1, "did you mean 'lenet5'"),
         (("classify", THREE, "--model", "alexnet"), 1, "alexnet@bvlc: PYCNN_OFFLINE forbids"),
-        (("classify", THREE, "--model", "plain20"), 1, "no weights for plain20@paper"),
+        (("classify", THREE, "--model", "plain32"), 1, "no weights for plain32@paper"),
         (("diff", "alexnet", "alexnte"), 1, "did you mean 'alexnet'"),
         (("convert", "absent.npz", "w.npz"), 1, "absent.npz: no such file"),
         (("convert", "absent.h5", "w.npz"), 1, "absent.h5"),
@@ -242,14 +242,14 @@ def test_convert_weights_of_no_known_network(tmp_path: Path) -> None:
 
 
 def test_convert_needs_the_name_where_names_and_shapes_do_not_tell(tmp_path: Path) -> None:
-    plain = pycnn.load("plain20", weights="random")
+    plain = pycnn.load("plain32", weights="random")
     arrays = {name: plain._weights.get(name) for name in plain.graph.parameters}
     np.savez(tmp_path / "in.npz", **arrays)
     out = str(tmp_path / "out.npz")
     done = document("convert", str(tmp_path / "in.npz"), out)
-    assert done["network"] == "one of resnet20@cifar10, resnet20@akamaster, plain20@paper"
-    document("convert", str(tmp_path / "in.npz"), out, "--as", "plain20")
-    assert pycnn.load(out).name == "plain20@paper"
+    assert done["network"] == "one of resnet32@akamaster, plain32@paper"
+    document("convert", str(tmp_path / "in.npz"), out, "--as", "plain32")
+    assert pycnn.load(out).name == "plain32@paper"
 
 
 def test_summary() -> None:

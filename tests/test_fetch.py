@@ -402,7 +402,7 @@ def test_weights_that_cannot_be_fetched(home: Path) -> None:
     with pytest.raises(WeightsError, match=r"ResNet-50-model.caffemodel.*must be put by hand"):
         pycnn.load("resnet50@msra")
     with pytest.raises(WeightsError, match=r'nobody published any.*"random"'):
-        pycnn.load("plain20")
+        pycnn.load("plain32")
 
 
 def test_the_command(published: pycnn.Model, server: Server, home: Path, tmp_path: Path) -> None:

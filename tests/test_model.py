@@ -323,8 +323,8 @@ def test_files_that_are_not_there_or_not_known(tmp_path: Path) -> None:
 
 def test_no_default_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYCNN_HOME", str(tmp_path))
-    with pytest.raises(WeightsError, match=r'no weights for plain20@paper.*"random"'):
-        pycnn.load("plain20")
+    with pytest.raises(WeightsError, match=r'no weights for plain32@paper.*"random"'):
+        pycnn.load("plain32")
     with pytest.raises(OfflineError, match=r"resnet20@akamaster: PYCNN_OFFLINE forbids to fetch"):
         pycnn.load("resnet20@akamaster")
     model = resnet()

@@ -23,7 +23,7 @@ from pycnn import models
 NAMES = [variant.id for variant in models.variants()]
 # Variants with the very graph of another one: nothing is left to compare.
 SAME = {f"resnet{depth}@torchvision_v2": f"resnet{depth}@torchvision" for depth in (50, 101, 152)}
-SAME["resnet20@cifar10"] = "resnet20@akamaster"
+SAME |= {"resnet20@cifar10": "resnet20@akamaster", "plain20@cifar10": "plain20@paper"}
 CASES: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in NAMES if name not in SAME] + [
     ("lenet5", {"activation": "relu"}),
     ("lenet5", {"activation": "sigmoid"}),

@@ -462,6 +462,7 @@ _BUILDERS: dict[str, Callable[..., Net]] = {
     **{f"resnet{depth}@msra": partial(_resnet, depth, True, **_MSRA) for depth in (101, 152)},
     **{f"plain{depth}@paper": partial(_resnet, depth, False) for depth in (18, 34)},
     "resnet20@cifar10": partial(_resnet_cifar, 20, True),
+    "plain20@cifar10": partial(_resnet_cifar, 20, False),
     **{f"resnet{depth}@akamaster": partial(_resnet_cifar, depth, True) for depth in CIFAR_DEPTHS},
     **{f"plain{depth}@paper": partial(_resnet_cifar, depth, False) for depth in CIFAR_DEPTHS},
     "nin@caffe": _nin,

@@ -26,14 +26,15 @@ paper's section 4.1.
 new channels). Deviation: the new channels are split to both sides of the old, where the paper
 does not say.
 
-``resnet20@cifar10`` is the same network with weights that this project trained (30 epochs, the
-study `plain-vs-resnet`) and that ship with the package: what `resnet20` alone means.
-
 ``plain20@paper`` ... ``plain110@paper``: the same without shortcuts; as option A has no
 parameters, with as many.
 
-Nobody published weights of the plain nets. They get the preprocessing of the residual nets beside
-them, so that the two can be compared.
+``resnet20@cifar10``, ``plain20@cifar10`` are the same networks with weights that this project
+trained (30 epochs, the study `plain-vs-resnet`) and that ship with the package: what `resnet20` and
+`plain20` alone mean.
+
+Nobody else published weights of the plain nets. They get the preprocessing of the residual nets
+beside them, so that the two can be compared.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ EXPANSION = 4  # of a bottleneck's last convolution
 
 CIFAR_DEPTHS = (20, 32, 44, 56, 110)  # 6n + 2, n blocks in each of the stages 2, 3, 4
 CIFAR_CHANNELS = (16, 32, 64)
-TRAINED_HERE = (20,)  # by tools/ship_cifar10.py; the weights ship with the package
+TRAINED_HERE = (20,)  # both kinds, by tools/ship_cifar10.py; the weights ship with the package
 
 
 def build_imagenet(
@@ -325,14 +326,16 @@ for _depth in (18, 34):
         options={"depth": _depth, "residual": False},
     )
 for _depth in TRAINED_HERE:
-    _register_cifar(
-        f"resnet{_depth}",
-        "cifar10",
-        f"ResNet-{_depth}",
-        options={"depth": _depth},
-        licence="Apache-2.0",
-        shipped=f"resnet{_depth}.safetensors",
-    )
+    for _title, _residual in (("ResNet", True), ("Plain", False)):
+        _name = f"{_title.lower()}{_depth}"
+        _register_cifar(
+            _name,
+            "cifar10",
+            f"{_title}-{_depth}",
+            options={"depth": _depth, "residual": _residual},
+            licence="Apache-2.0",
+            shipped=f"{_name}.safetensors",
+        )
 for _depth in CIFAR_DEPTHS:
     _register_cifar(
         f"resnet{_depth}",
