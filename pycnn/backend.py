@@ -121,7 +121,9 @@ class Cpu(Backend):
                 )
             return self._packed[key]
 
-        return cpu.compile_graph(wanted.graph, wanted.inputs, packed, self.isa, self._tuning)
+        return cpu.compile_graph(
+            wanted.graph, wanted.inputs, packed, self.isa, self._tuning, self.threads
+        )
 
     def run(self, plan_for: PlanFor, arrays: Sequence[Array], poison: int | None) -> dict[str, Any]:
         """Run with all threads."""
@@ -140,8 +142,7 @@ class Cpu(Backend):
             for node in graph.nodes
             if (spec := OPS[node.op]).pack
         }
-        workspaces = self.threads * cpu.workspace_elems(graph, values)
-        return sum(weights.values()), 4 * (cpu.arena_elems(graph, inputs) + workspaces)
+        return sum(weights.values()), 4 * cpu.activation_elems(graph, values, self.threads)
 
     @property
     def isa(self) -> str:

@@ -21,6 +21,7 @@ from pycnn.placement import (
     place,
     stages_of,
 )
+from pycnn.split import Split, Sweep, split_batch
 
 Packer = Callable[[Node], Any]
 
@@ -71,6 +72,7 @@ def compile_graph(
     packed: Packer,
     isa: str,
     tuning: Tuning = DEFAULT_TUNING,
+    threads: int | None = None,
 ) -> Plan:
     """Compile a graph for one shape of its inputs.
 
@@ -86,6 +88,9 @@ def compile_graph(
         Instruction set, one of ``_core.available_isas()``.
     tuning
         How algorithms are chosen.
+    threads
+        How many a run will have: a large batch is split for them (:mod:`pycnn.split`). None: all
+        images at once.
 
     Raises
     ------
@@ -94,85 +99,131 @@ def compile_graph(
     """
     shapes = graph.shapes(inputs)
     graph = specialize(graph, shapes, tuning)
-    aliases = Aliases(graph, shapes, _core.CHANNEL_BLOCK)
-    blocked_inputs = inputs_to_convert(graph, _reads_plain)
-    stages = stages_of(graph, aliases)
-    offset_of, arena = _place(graph, aliases, stages)
+    layout = _Layout.of(graph, shapes, threads)
+    stages = layout.stages
+    outputs = last_stage(stages)
 
     program = _core.Program(
-        arena,
+        layout.arena,
         [_core.storage_elems(shapes[name], blocked=False) for name in inputs],
         [_core.storage_elems(shapes[name], blocked=False) for name in graph.outputs.values()],
     )
-    plain = {name: 1 + i for i, name in enumerate(inputs)}
-
-    def ref(name: str) -> _core.TensorRef:
-        root, channel = aliases.resolve(name)
-        shape = shapes[name]
-        start = channel // _core.CHANNEL_BLOCK * shape[2] * shape[3] * _core.CHANNEL_BLOCK
-        return _core.TensorRef(0, offset_of[root] + start, shape, buffer_channels=shapes[root][1])
-
-    def plain_ref(buffer: int, shape: Shape) -> _core.TensorRef:
-        return _core.TensorRef(buffer, 0, shape, blocked=False)
-
-    for name in blocked_inputs:
-        task = _core.layout_task(plain_ref(plain[name], shapes[name]), ref(name), isa)
-        program.add(name, task, -1)
-    for node in sorted(graph.nodes, key=lambda node: stages[node.name]):
-        if node.name not in aliases.moved:
-            continue
-        spec, attrs = OPS[node.op], node.attrs
-        if node.op == "concat":
-            attrs = {**attrs, "in_place": aliases.in_place[node.name]}
-        sources = [
-            plain_ref(plain[name], shapes[name])
-            if name in plain and i == 0 and _reads_plain(node)
-            else ref(name)
-            for i, name in enumerate(node.inputs)
-        ]
-        weights = packed(node) if spec.pack else None
-        for task in spec.tasks(attrs, sources, weights, ref(node.name), isa):
-            program.add(node.name, task, stages[node.name])
+    buffer_of = {name: 1 + i for i, name in enumerate(inputs)}
+    nodes = [node for node in graph.nodes if node.name in layout.aliases.moved]
+    nodes.sort(key=lambda node: stages[node.name])
+    before = 1  # stages of the program before stage 0 of this sweep
+    for sweep in layout.split.sweeps(outputs):
+        for name in layout.converted if sweep.begin < 0 else ():
+            source = layout.plain_ref(buffer_of[name], name, sweep)
+            program.add(name, _core.layout_task(source, layout.ref(name, sweep), isa), before - 1)
+        for node in nodes:
+            if not sweep.begin <= stages[node.name] < sweep.end:
+                continue
+            spec, attrs = OPS[node.op], node.attrs
+            if node.op == "concat":
+                attrs = {**attrs, "in_place": layout.aliases.in_place[node.name]}
+            sources = [
+                layout.plain_ref(buffer_of[name], name, sweep)
+                if name in buffer_of and i == 0 and _reads_plain(node)
+                else layout.ref(name, sweep)
+                for i, name in enumerate(node.inputs)
+            ]
+            weights = packed(node) if spec.pack else None
+            for task in spec.tasks(attrs, sources, weights, layout.ref(node.name, sweep), isa):
+                program.add(node.name, task, before + stages[node.name])
+        before += sweep.end + 1
     for i, (public, name) in enumerate(graph.outputs.items()):
-        target = plain_ref(1 + len(inputs) + i, shapes[name])
-        program.add(public, _core.layout_task(ref(name), target, isa), last_stage(stages))
+        target = layout.plain_ref(1 + len(inputs) + i, name)
+        program.add(public, _core.layout_task(layout.ref(name), target, isa), before + outputs)
     return Plan(program, dict(inputs), output_shapes(graph, shapes), graph)
 
 
-def arena_elems(graph: Graph, inputs: Mapping[str, Shape]) -> int:
-    """Elements of the arena that :func:`compile_graph` would plan, without compiling."""
-    aliases = Aliases(graph, graph.shapes(inputs), _core.CHANNEL_BLOCK)
-    return _place(graph, aliases, stages_of(graph, aliases))[1]
-
-
-def workspace_elems(graph: Graph, shapes: Mapping[str, Shape]) -> int:
-    """Elements that each thread of a run needs beside the arena.
+def activation_elems(graph: Graph, shapes: Mapping[str, Shape], threads: int) -> int:
+    """Elements of memory of a run of what :func:`compile_graph` would plan, without compiling.
 
     `graph` is after `passes.specialize`, `shapes` are those of all values.
     """
-    return max(
-        (
-            OPS[node.op].workspace_elems(
-                node.attrs, [shapes[name] for name in node.inputs], graph.param_shapes(node)
-            )
-            for node in graph.nodes
-        ),
-        default=0,
-    )
+    layout = _Layout.of(graph, shapes, threads)
+    workspaces = [
+        OPS[node.op].workspace_elems(
+            node.attrs, layout.largest_inputs(node), graph.param_shapes(node)
+        )
+        for node in graph.nodes
+    ]
+    return layout.arena + threads * max(workspaces, default=0)
 
 
 def _reads_plain(node: Node) -> bool:
     return OPS[node.op].reads_plain
 
 
-def _place(graph: Graph, aliases: Aliases, stages: Mapping[str, int]) -> tuple[dict[str, int], int]:
-    """Offset of each buffer of the arena, and the arena's size, in elements."""
-    return place(
-        lifetimes_of(
-            graph,
-            aliases,
-            inputs_to_convert(graph, _reads_plain),
-            stages,
-            lambda name: _core.storage_elems(aliases.shapes[name]),
+@dataclass(frozen=True)
+class _Layout:
+    """Which steps come when, and where each value lies.
+
+    Attributes
+    ----------
+    stages
+        Node -> stage.
+    converted
+        Inputs that lie in the arena too, in the layout of the kernels.
+    whole
+        Buffers that hold all images at once.
+    offset_of
+        Buffer -> its first element in the arena.
+    arena
+        Elements.
+    """
+
+    shapes: Mapping[str, Shape]
+    aliases: Aliases
+    stages: Mapping[str, int]
+    converted: list[str]
+    split: Split
+    whole: set[str]
+    offset_of: dict[str, int]
+    arena: int
+
+    @classmethod
+    def of(cls, graph: Graph, shapes: Mapping[str, Shape], threads: int | None) -> _Layout:
+        aliases = Aliases(graph, shapes, _core.CHANNEL_BLOCK)
+        stages = stages_of(graph, aliases)
+        converted = inputs_to_convert(graph, _reads_plain)
+        lifetimes = lifetimes_of(
+            graph, aliases, converted, stages, lambda name: _core.storage_elems(shapes[name])
         )
-    )
+        split = split_batch(graph, shapes, stages, lifetimes, threads)
+        whole = {name for name, lifetime in lifetimes.items() if split.is_whole(lifetime)}
+        offset_of, arena = place(
+            {name: split.lifetime(lifetime) for name, lifetime in lifetimes.items()}
+        )
+        return cls(shapes, aliases, stages, converted, split, whole, offset_of, arena)
+
+    def largest_inputs(self, node: Node) -> list[Shape]:
+        """Shapes of what a node reads at once."""
+        shapes = [self.shapes[name] for name in node.inputs]
+        if self.stages[node.name] >= self.split.stages:
+            return shapes
+        return [(self.split.part, c, h, w) for _, c, h, w in shapes]
+
+    def ref(self, name: str, sweep: Sweep | None = None) -> _core.TensorRef:
+        """Where a value lies in the arena; with a sweep, its images of it."""
+        root, channel = self.aliases.resolve(name)
+        n, c, h, w = self.shapes[name]
+        start = channel // _core.CHANNEL_BLOCK * h * w * _core.CHANNEL_BLOCK
+        if sweep is not None and sweep.images < self.split.batch:
+            n = sweep.images
+            if root in self.whole:
+                start += sweep.first * _core.storage_elems((1, *self.shapes[root][1:]))
+        channels = self.shapes[root][1]
+        return _core.TensorRef(
+            0, self.offset_of[root] + start, (n, c, h, w), buffer_channels=channels
+        )
+
+    def plain_ref(self, buffer: int, name: str, sweep: Sweep | None = None) -> _core.TensorRef:
+        """A value of the caller's, in a buffer of its own."""
+        n, c, h, w = self.shapes[name]
+        start = 0
+        if sweep is not None and sweep.images < self.split.batch:
+            n, start = sweep.images, sweep.first * c * h * w
+        return _core.TensorRef(buffer, start, (n, c, h, w), blocked=False)

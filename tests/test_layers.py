@@ -25,6 +25,7 @@ PYTHON_LAYERS = [
     "passes",
     "planner",
     "placement",
+    "split",
     "compile",
     "cuda",
     "ops",

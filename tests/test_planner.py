@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycnn import compile, models, placement
-from pycnn.passes import optimize
+from pycnn.opset import DEFAULT_TUNING
+from pycnn.passes import optimize, specialize
 from pycnn.planner import Lifetime, plan
 
 
@@ -48,8 +49,9 @@ def test_a_chain_needs_its_two_largest_neighbours() -> None:
     assert check([Lifetime(size, i, i + 1) for i, size in enumerate(sizes)]) == 128 + 32
 
 
+@pytest.mark.parametrize("batch", [2, 16])
 @pytest.mark.parametrize("name", models.names())
-def test_the_plan_of_every_network(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plan_of_every_network(name: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[Lifetime]] = []
 
     def spy(lifetimes: list[Lifetime]) -> tuple[list[int], int]:
@@ -59,8 +61,10 @@ def test_the_plan_of_every_network(name: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(placement, "plan", spy)
     graph = models.find(name).graph()
     graph = optimize(graph.with_outputs(graph.outputs))
-    sizes = {key: (2, *size) for key, size in graph.inputs.items()}
-    total = compile.arena_elems(graph, sizes)
+    sizes = {key: (batch, *size) for key, size in graph.inputs.items()}
+    shapes = graph.shapes(sizes)
+    graph = specialize(graph, shapes, DEFAULT_TUNING)
+    total = compile._Layout.of(graph, shapes, threads=2).arena
     (lifetimes,) = seen
     assert check(lifetimes) == total
     assert total < sum(lifetime.size for lifetime in lifetimes)
