@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -221,14 +222,21 @@ class Ensemble:
         for start in range(0, len(images), AT_ONCE):
             part = images[start : start + AT_ONCE]
             if crops is None:
-                pieces.append(self.probabilities(self.batches(part)))
+                members = [
+                    model.probabilities(x, check_input=False)
+                    for model, x in zip(self.models, self.batches(part), strict=True)
+                ]
             else:
                 decoded = [_Decoded(image) for image in part]
                 members = [
-                    average(model.probabilities, _views(decoded, crops, model), len(part))
+                    average(
+                        functools.partial(model.probabilities, check_input=False),
+                        _views(decoded, crops, model),
+                        len(part),
+                    )
                     for model in self.models
                 ]
-                pieces.append(self._opinions(members).mean)
+            pieces.append(self._opinions(members).mean)
         return np.concatenate(pieces)
 
     def predict(

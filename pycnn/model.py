@@ -146,6 +146,7 @@ class Model(Inspection):
         taps: str | Iterable[str] = (),
         until: str | None = None,
         crops: int | None = None,
+        check_input: bool = True,
     ) -> Array | dict[str, Array]:
         """Run the network on a batch.
 
@@ -166,6 +167,8 @@ class Model(Inspection):
             Run on so many crops of each image, which is larger than the network's input (for 10) or
             at least as large, and return the logarithm of their mean probabilities, of the main
             output. See :mod:`pycnn.vision.crops`.
+        check_input : bool
+            False for a batch that `preprocessing` made: it is as it should be, however it looks.
 
         Returns
         -------
@@ -192,16 +195,19 @@ class Model(Inspection):
         if crops is not None:
             if taps or until is not None:
                 raise ValueError("crops are averaged: they go with neither taps nor until")
-            return log_of(self.probabilities(batch, crops=crops))
+            return log_of(self.probabilities(batch, crops=crops, check_input=check_input))
         outputs = {until: self._layer(until)} if until is not None else dict(self.graph.outputs)
         outputs.update({name: self._layer(name) for name in taps})
-        results = self._run(batch, outputs, look=self._looks)
+        results = self._run(batch, outputs, look=check_input and self._looks)
         return results if taps or len(results) > 1 else next(iter(results.values()))
 
-    def probabilities(self, batch: Any, *, crops: int | None = None) -> Array:
+    def probabilities(
+        self, batch: Any, *, crops: int | None = None, check_input: bool = True
+    ) -> Array:
         """Softmax of the main output: ``(N, classes)`` float32. Takes what :meth:`run` takes."""
+        look = check_input and self._looks
         if crops is None:
-            return self._probabilities(batch, self._looks)
+            return self._probabilities(batch, look)
         check_count(crops)
         if len(self.graph.inputs) > 1:
             raise ShapeError(f"{self.name} has several inputs, and crops are of one image")
@@ -209,7 +215,7 @@ class Model(Inspection):
         (given,) = self._given(batch)
         x = check_batch(given, sizes[0], self.name, self.preprocessing is not None)
         cut = crops_of_batch(x, crops, (height, width))
-        return average(lambda images: self._probabilities(images, self._looks), cut, len(x))
+        return average(lambda images: self._probabilities(images, look), cut, len(x))
 
     def _probabilities(self, batch: Any, look: bool) -> Array:
         name, layer = next(iter(self.graph.outputs.items()))

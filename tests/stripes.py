@@ -26,7 +26,16 @@ def stripes(count: int, seed: int = 0) -> Dataset:
     return Dataset(np.stack(images), labels, CLASSES)
 
 
-def small_net(head: bool = True) -> Model:
+def seascapes(count: int, seed: int = 0) -> Dataset:
+    """Smooth images, `count` of each of three classes, bluer than red: as BGR for RGB looks."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(60, 160, (3 * count, 3, 3, 1)) + np.array([-50, 0, 50])
+    labels = np.arange(3 * count) % 3
+    coarse += 15 * labels[:, None, None, None]
+    return Dataset(coarse.repeat(4, 1).repeat(4, 2).astype(np.uint8), labels, CLASSES)
+
+
+def small_net(head: bool = True, *, strict: bool = False) -> Model:
     """Two blocks with batch normalisation, dropout and a linear head."""
     g = Graph("small")
     x = g.input("data", (3, SIZE, SIZE))
@@ -37,7 +46,7 @@ def small_net(head: bool = True) -> Model:
     x = g.global_avg_pool("pool", x)
     g.output(g.linear("fc", g.dropout("drop", x, 0.2), 10) if head else x)
     preprocessing = Preprocessing((SIZE, SIZE), scale=1 / 64, mean=(2.0,))
-    return Model(g, RandomWeights(g, 3), preprocessing=preprocessing)
+    return Model(g, RandomWeights(g, 3), preprocessing=preprocessing, strict=strict)
 
 
 def parameters(model: Model) -> dict[str, np.ndarray]:

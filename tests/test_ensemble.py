@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from stripes import seascapes, small_net
 
 import pycnn
 from pycnn import ensemble as module
@@ -64,6 +65,17 @@ def test_it_averages_probabilities(members: list[pycnn.Model], images: list[np.n
     assert ensemble.predict(images[0])[0] == ensemble.predict(images)[0][0]
     assert ensemble.predict([]) == []
     assert len(ensemble) == 3 and "one, two, three" in repr(ensemble)
+
+
+@pytest.mark.parametrize("crops", [None, 2])
+def test_images_that_look_wrong_are_predicted(crops: int | None) -> None:
+    """What pycnn preprocesses is as it should be: only the caller's own batches are looked at."""
+    ensemble = pycnn.Ensemble([small_net(strict=True), small_net(strict=True)])
+    images = seascapes(11)
+    with pytest.raises(ImageError, match="look like BGR"):
+        ensemble.run(ensemble.batches(images.array))
+    expected = ensemble.models[0].classify(images.array, crops=crops)
+    np.testing.assert_allclose(ensemble.classify(images.array, crops=crops), expected, rtol=1e-5)
 
 
 def test_labels_may_be_set_as_any_sequence(members: list[pycnn.Model]) -> None:

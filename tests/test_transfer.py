@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from stripes import CLASSES, SIZE, changed, parameters, small_net, stripes
+from stripes import CLASSES, SIZE, changed, parameters, seascapes, small_net, stripes
 
 import pycnn
 from pycnn import Graph, Model
@@ -397,6 +397,31 @@ def test_progress_on_a_terminal(
     assert sys.stderr.getvalue() == ""
     run(regime, seed=1)
     assert re.search(r"held out: loss \d\.\d+, accuracy \d+\.\d %", sys.stderr.getvalue())
+
+
+def test_images_that_look_wrong_are_all_learnt_from(run: Any, tmp_path: Path) -> None:
+    """What pycnn preprocesses is as it should be: only the caller's own batches are looked at."""
+    strict, images = small_net(strict=True), seascapes(20)
+    with pytest.raises(pycnn.ImageError, match="look like BGR"):
+        strict.run(strict.preprocessing.batch(images.array))
+    features = extract(strict, "pool2", images, store=tmp_path / "strict")
+    assert (len(features), features.computed, features.unreadable) == (60, 60, ())
+    for regime in ("features", "head", "freeze:pool1"):
+        for augmentation in (None, Augmentation(Mirror())):
+            options = {"augmentation": augmentation, "store": tmp_path / "strict"}
+            assert fit(strict, images, regime, schedule=QUICK, **options).confusion.sum() == 12
+            run(regime, images, augmentation=augmentation)  # where a warning would be an error
+
+
+def test_an_error_of_the_network_is_not_taken_for_one_of_an_image(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise pycnn.ImageError("of the network's")
+
+    monkeypatch.setattr(Model, "run", fail)
+    with pytest.raises(pycnn.ImageError, match="of the network's"):
+        extract(model, "pool2", stripes(2), store=tmp_path)
 
 
 # The command line

@@ -93,7 +93,7 @@ def class_activation(model: Model, image: ImageLike, label: str | int | None = N
     features, head = _end(model.graph)
     batch = preprocessing_of(model).batch([image])
     (maps,) = values_of(model, features, [image]).astype(np.float64)
-    (probabilities,) = model.probabilities(batch)
+    (probabilities,) = model.probabilities(batch, check_input=False)
     index = int(np.argmax(probabilities)) if label is None else _index(model, label)
     bias = 0.0
     if head is None:  # a map for each class

@@ -106,7 +106,7 @@ def feature_maps(model: Model, layer: str, image: ImageLike, *, most: int = _MOS
 def values_of(model: Model, layer: str, images: Sequence[ImageLike]) -> Array:
     """What a layer makes of images, always (N, C, H, W)."""
     batch = preprocessing_of(model).batch(images)
-    values = model.run(batch, until=layer)
+    values = model.run(batch, until=layer, check_input=False)
     assert isinstance(values, np.ndarray)
     return values.reshape(*values.shape[:2], *(values.shape[2:] or (1, 1)))
 

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ from pycnn.opset import Array
 from pycnn.transfer.data import digest
 from pycnn.transfer.progress import Advance, bar
 from pycnn.transfer.store import DIGEST_BYTES, FeatureStore
-from pycnn.vision import Augmentation, Dataset, Stream
+from pycnn.vision import Augmentation, Batch, Dataset, Stream
 from pycnn.vision.preprocess import Preprocessing
 
 __all__ = [
@@ -250,15 +250,22 @@ def _compute(
 ) -> int:
     """Add the rows of a stream's images, whose digests these are, to the store."""
     computed = 0
-    # That no image at all can be used is for the caller to say, who knows the rows that are there.
-    with contextlib.suppress(ImageError):
-        for batch in stream:
-            with store.writing():  # another process may have computed some of them since
-                places = set(_missing(store, digests, batch.places.tolist()))
-                rows = [row for row, place in enumerate(batch.places) if place in places]
-                if rows:
-                    values = np.asarray(model.run(batch.images[rows], until=tap))
-                    store.append([digests[batch.places[row]] for row in rows], values)
-            computed += len(rows)
-            advance(len(batch.places), "")
+    for batch in _usable(stream):
+        with store.writing():  # another process may have computed some of them since
+            places = set(_missing(store, digests, batch.places.tolist()))
+            rows = [row for row, place in enumerate(batch.places) if place in places]
+            if rows:
+                values = model.run(batch.images[rows], until=tap, check_input=False)
+                store.append([digests[batch.places[row]] for row in rows], np.asarray(values))
+        computed += len(rows)
+        advance(len(batch.places), "")
     return computed
+
+
+def _usable(stream: Stream) -> Iterator[Batch]:
+    """The batches of an epoch, of which there may be none.
+
+    That no image at all can be used is for the caller to say, who knows the rows that are there.
+    """
+    with contextlib.suppress(ImageError):
+        yield from stream

@@ -90,6 +90,6 @@ class Streamed:
             if self.trunk is None:
                 yield images, labels
             else:
-                yield np.asarray(self.trunk.run(images, until=self.cut)), labels
+                yield np.asarray(self.trunk.run(images, until=self.cut, check_input=False)), labels
         if self.classes:
             require_classes(np.concatenate(seen), self.classes)
