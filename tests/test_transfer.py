@@ -269,6 +269,25 @@ def test_unreadable_images_are_left_out_and_named(run: Any, tmp_path: Path) -> N
         assert len(run("features", absent).unreadable) == 1
 
 
+def test_unreadable_images_of_one_content_are_all_named(run: Any, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "images", stripes(20))
+    broken = [(name, f"{i}.jpg") for name in CLASSES[:2] for i in range(3)]
+    for name, file in broken:
+        (folder / name / file).write_bytes(b"" if name == "level" else b"<html>")
+    for regime in ("features", "head", "full"):
+        with pytest.warns(pycnn.InputWarning) as warned:
+            done = run(regime, folder, augmentation=Augmentation(Mirror()))
+        for name, file in broken:
+            (reason,) = [u.reason for u in done.unreadable if u.name.endswith(f"{name}/{file}'")]
+            assert file in reason
+            assert ("the file is empty" if name == "level" else "not an image") in reason
+            assert any(f"{name}/{file}" in str(w.message) for w in warned)
+        assert len(done.unreadable) == len(broken)
+    with pytest.warns(pycnn.InputWarning) as warned:
+        found = extract(run("features").model, "pool1", Dataset.from_folder(folder), store=tmp_path)
+    assert (len(found), len(found.unreadable), len(warned)) == (60, 6, 6)
+
+
 def test_all_unreadable(run: Any, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -158,6 +158,7 @@ def extract(
         unreadable.update(stream.failures)
     positions = kept.find(digests)
     usable = positions >= 0
+    unreadable |= _twins(data, digests, np.flatnonzero(~usable).tolist(), unreadable)
     if not usable.any():
         reason = next(iter(unreadable.values()), "")
         raise DataError(f"none of the {len(data)} images can be used: {reason}")
@@ -228,6 +229,20 @@ def _digests(data: Dataset, view: View | None) -> tuple[list[bytes], dict[str, s
             own = hashlib.sha256(numbered).digest()[:DIGEST_BYTES]
         found.append(own)
     return found, unreadable
+
+
+def _twins(
+    data: Dataset, digests: Sequence[bytes], places: Sequence[int], unreadable: Mapping[str, str]
+) -> dict[str, str]:
+    """Why, by name, those of the places are left out whose content was tried in another image."""
+    tried = [i for i in places if data.name(i) in unreadable]
+    reasons = {digests[i]: unreadable[data.name(i)] for i in tried}
+    found: dict[str, str] = {}
+    for i in places:
+        if (name := data.name(i)) not in unreadable:
+            found[name] = f"{name}: the same as {reasons[digests[i]]}"
+            warnings.warn(f"left out: {found[name]}", InputWarning, stacklevel=3)
+    return found
 
 
 def _missing(store: FeatureStore, digests: Sequence[bytes], places: Sequence[int]) -> list[int]:

@@ -448,4 +448,4 @@ def _by_descent(task: _Task, arrays: Mapping[str, Array]) -> _Learnt:
 
 def _once(parts: Iterable[Sequence[Unreadable]]) -> tuple[Unreadable, ...]:
     """Each image that was left out, once."""
-    return tuple(dict.fromkeys(image for part in parts for image in part))
+    return tuple({image.name: image for part in parts for image in part}.values())
