@@ -25,8 +25,9 @@ import pycnn
 from pycnn import Graph, Model
 from pycnn.transfer import Fit, Schedule, View, extract, fit
 from pycnn.transfer.features import facts_of
-from pycnn.transfer.regimes import choose
-from pycnn.vision import Augmentation, Dataset, Mirror, Preprocessing
+from pycnn.transfer.history import Measured, Step, best_of, measure
+from pycnn.transfer.regimes import choose, usual_augmentation
+from pycnn.vision import Augmentation, Dataset, Mirror, Preprocessing, RandomCrop, Stream
 from pycnn.weights import ArrayWeights, RandomWeights
 
 QUICK = Schedule(epochs=4, batch_size=16, learning_rate=0.01)
@@ -211,7 +212,7 @@ def test_auto_goes_by_the_smallest_class(model: Model, fewest: int, regime: str)
 
 def test_early_stopping_keeps_the_best(run: Any) -> None:
     schedule = Schedule(epochs=50, batch_size=16, learning_rate=0.3, patience=2)
-    done = run("head", schedule=schedule)
+    done = run("head", schedule=schedule, head="random", augmentation=Augmentation())
     losses = [step.validation.loss for step in done.history]
     assert len(losses) < 50
     assert len(losses) - 1 - int(np.argmin(losses)) == 2
@@ -219,8 +220,91 @@ def test_early_stopping_keeps_the_best(run: Any) -> None:
 
 
 def test_steps_of_one_image_use_every_image(run: Any) -> None:
-    done = run("head", stripes(6), schedule=Schedule(epochs=1, batch_size=1))
-    assert 0 < done.history[0].train.accuracy < 1  # of one image it would be 0 or 1
+    done = run("head", stripes(6), schedule=Schedule(epochs=1, batch_size=1), head="random")
+    assert 0 < done.history[1].train.accuracy < 1  # of one image it would be 0 or 1
+
+
+@pytest.mark.parametrize("regime", ["head", "freeze:pool1", "full"])
+def test_what_is_worse_than_the_start_is_not_kept(run: Any, regime: str) -> None:
+    features = run("features")
+    done = run(regime, schedule=Schedule(epochs=9, batch_size=16, learning_rate=3, patience=2))
+    assert [step.setting for step in done.history] == [0, 1, 2]
+    assert done.kept is done.history[0]
+    assert done.kept.validation.loss == pytest.approx(features.kept.validation.loss, rel=1e-3)
+    assert changed(features.model, done.model) == set()
+
+
+def test_head_begins_as_features_does(run: Any) -> None:
+    few = stripes(10)
+    features, head = (run(name, few, tap="pool1") for name in ("features", "head"))
+    assert head.history[0].validation.loss == pytest.approx(features.kept.validation.loss, rel=1e-3)
+    assert head.kept.validation.loss <= head.history[0].validation.loss
+    assert run("head", few, tap="pool1", head="random").history[0].validation.loss > 1
+
+
+def test_what_head_draws_where_nothing_is_said(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Augmentation | None] = []
+
+    class Watched(Stream):
+        def __init__(self, data: Any, preprocessing: Any, augmentation: Any, **rest: Any) -> None:
+            seen.append(augmentation)
+            super().__init__(data, preprocessing, augmentation, **rest)
+
+    monkeypatch.setattr(sys.modules["pycnn.transfer.fit"], "Stream", Watched)
+    run("head")
+    assert seen == [Augmentation([RandomCrop(padding=1), Mirror()])]  # 12 pixels a side
+    run("head", augmentation=Augmentation(Mirror()))
+    run("head", augmentation=Augmentation())  # all of it from the store
+    run("freeze:pool1")
+    assert seen[1:] == [Augmentation(Mirror())]
+
+
+@pytest.mark.parametrize("regime", ["features", "freeze:pool1", "full"])
+def test_only_head_draws_by_itself(regime: str) -> None:
+    preprocessing = Preprocessing((32, 32), channels="L", mean=(0.0,), std=(1.0,))
+    assert usual_augmentation(regime, preprocessing) is None
+    digits = usual_augmentation("head", preprocessing)
+    assert digits == Augmentation(RandomCrop(padding=4))  # a mirrored digit is none
+
+
+def test_a_loss_that_is_no_number_is_not_the_best() -> None:
+    steps = [
+        Step(i, Measured(1, 0), Measured(loss, 0), 0)
+        for i, loss in enumerate([float("nan"), 0.7, 0.9])
+    ]
+    assert best_of(steps) is steps[1]
+
+
+def test_both_losses_weigh_the_classes_alike() -> None:
+    logits, labels = np.array([[2, 0]] * 3 + [[0, 1.0]], "f4"), np.array([0, 0, 1, 1])
+    own = np.log(1 + np.exp([-2, -2, 2, -1]))
+    assert measure(logits, labels).loss == pytest.approx(own.mean())
+    uneven = np.array([0, 0, 0, 1])
+    own = np.log(1 + np.exp([-2, -2, -2, -1]))
+    expected = (own[:3].mean() + own[3]) / 2
+    assert measure(logits, uneven, balance=True).loss == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("regime", ["features", "full"])
+def test_the_loss_that_chooses_is_weighted_as_that_which_is_learnt_by(
+    run: Any, regime: str
+) -> None:
+    data, same = stripes(40), {"schedule": Schedule(epochs=1, learning_rate=1e-12, batch_size=8)}
+    few = data.subset(
+        np.concatenate([np.flatnonzero(data.labels == 0)[:8], np.flatnonzero(data.labels)])
+    )
+    for balance in (True, False):  # the same images on both sides: the same loss
+        done = run(regime, few, validation=few, balance=balance, tap=None, **same)
+        own, held_out = done.history[0].train.loss, done.history[0].validation.loss
+        assert own == pytest.approx(held_out, rel=1e-5)
+        if regime == "features":
+            x = done.model.run(done.model.preprocessing.batch([few[i] for i in range(len(few))]))
+            assert done.kept.validation.loss == pytest.approx(
+                measure(x, few.labels, balance).loss, rel=1e-4
+            )
+            assert measure(x, few.labels, not balance).loss != pytest.approx(
+                done.kept.validation.loss, rel=1e-2
+            )
 
 
 def test_classes_of_few_images_weigh_as_much(run: Any) -> None:
@@ -408,6 +492,11 @@ def test_progress_on_a_terminal(
     run: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], regime: str
 ) -> None:
     run(regime)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == (0 if regime == "features" else 1 + QUICK.epochs)
+    for epoch, line in enumerate(lines):
+        assert line.startswith(f"training: epoch {epoch}, held out: loss ")
+    run(regime, show=False, seed=1)
     assert capsys.readouterr() == ("", "")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "200")
@@ -441,6 +530,21 @@ def test_an_error_of_the_network_is_not_taken_for_one_of_an_image(
     monkeypatch.setattr(Model, "run", fail)
     with pytest.raises(pycnn.ImageError, match="of the network's"):
         extract(model, "pool2", stripes(2), store=tmp_path)
+
+
+def test_progress_with_images_left_out(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of(tmp_path / "images", stripes(12))
+    (folder / "level" / "broken.png").write_bytes(b"")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with pytest.warns(pycnn.InputWarning):
+        run("full", folder)
+    counts = re.findall(r"(-?\d+)/\d+", sys.stderr.getvalue())
+    assert counts
+    assert min(map(int, counts)) == 0
 
 
 # The command line

@@ -43,8 +43,13 @@ def train(
         str | None, typer.Option(help="Layer of the features, where it is not the last.")
     ] = None,
     augment: Annotated[
-        bool, typer.Option("--augment", help="Learn from random crops, mirrored at random.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--augment/--no-augment",
+            help="Learn from crops of a third or more of the image, mirrored at random. Default: "
+            '"head" from crops out of a border, mirrored where it takes colours; the others no.',
+        ),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Of gradient descent, at most.")] = 20,
     patience: Annotated[
         int, typer.Option(min=1, help="Epochs without a better one that end the training.")
@@ -84,7 +89,7 @@ def train(
             regime,
             validation=_part_or_folder(validation),
             tap=tap,
-            augmentation=_augmentation() if augment else None,
+            augmentation=None if augment is None else _augmentation(augment),
             schedule=schedule,
             balance=balance,
             seed=seed,
@@ -110,10 +115,12 @@ def _part_or_folder(text: str) -> float | Path:
         return Path(text)
 
 
-def _augmentation() -> Augmentation:
-    """Crops of at least a third of the image, mirrored: what suits most photographs."""
+def _augmentation(augment: bool) -> Augmentation:
+    """Crops of at least a third of the image, mirrored: what suits most photographs. Or none."""
     from pycnn.vision import Augmentation, Mirror, RandomResizedCrop
 
+    if not augment:
+        return Augmentation()
     return Augmentation((RandomResizedCrop(scale=(0.35, 1.0)), Mirror()))
 
 

@@ -27,7 +27,7 @@ from pycnn.hub import cache_folder
 from pycnn.model import Model
 from pycnn.opset import Array
 from pycnn.transfer.data import digest
-from pycnn.transfer.progress import Advance, bar
+from pycnn.transfer.progress import Bar, bar
 from pycnn.transfer.store import DIGEST_BYTES, FeatureStore
 from pycnn.vision import Augmentation, Batch, Dataset, Stream
 from pycnn.vision.preprocess import Preprocessing
@@ -152,9 +152,9 @@ def extract(
         augmentation, seed, epoch = view or (None, 0, 0)
         stream = Stream(data.subset(todo), preprocessing, augmentation, batch_size=BATCH, seed=seed)
         stream.seek(epoch)
-        with bar(f"{model.name} {tap}", len(todo), show) as advance:
+        with bar(f"{model.name} {tap}", len(todo), show) as shown:
             own = [digests[place] for place in todo]
-            computed = _compute(model, tap, stream, own, kept, advance)
+            computed = _compute(model, tap, stream, own, kept, shown)
         unreadable.update(stream.failures)
     positions = kept.find(digests)
     usable = positions >= 0
@@ -261,7 +261,7 @@ def _compute(
     stream: Stream,
     digests: Sequence[bytes],
     store: FeatureStore,
-    advance: Advance,
+    shown: Bar,
 ) -> int:
     """Add the rows of a stream's images, whose digests these are, to the store."""
     computed = 0
@@ -273,7 +273,7 @@ def _compute(
                 values = model.run(batch.images[rows], until=tap, check_input=False)
                 store.append([digests[batch.places[row]] for row in rows], np.asarray(values))
         computed += len(rows)
-        advance(len(batch.places), "")
+        shown.advance(len(batch.places), "")
     return computed
 
 

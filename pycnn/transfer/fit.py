@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from pycnn.transfer.history import (
     measure,
 )
 from pycnn.transfer.progress import bar
-from pycnn.transfer.regimes import Division, divide, resolve
+from pycnn.transfer.regimes import Division, divide, resolve, usual_augmentation
 from pycnn.transfer.schedule import Schedule
 from pycnn.transfer.softmax import STRENGTHS, SoftmaxHead, fit_softmax
 from pycnn.transfer.store import named
@@ -201,15 +201,18 @@ def fit(
         The layer of the features, for "features" and "head", where the network is cut and gets a
         linear head; default: the one before its own head, which is replaced.
     augmentation : Augmentation, optional
-        Of the images that are learnt from. Without one, "head" and "freeze" keep what the frozen
-        part gives in the store, and run it only once.
+        Of the images that are learnt from. Default: for "head" random crops out of a border of an
+        eighth of the side, mirrored where the network takes colours; for the others none.
+        ``Augmentation()`` is none for "head" too. Without one, "head" and "freeze" keep what the
+        frozen part gives in the store, and run it only once.
     views : int
         With an augmentation, "features" learns from each image as it is and from so many draws.
     schedule : Schedule, optional
         Of gradient descent.
     head : {"features", "random"}
-        How the new head begins in "freeze" and "full": as "features" would make it, so that the
-        first steps do not spoil the other layers, or at random.
+        How the new head begins in "head", "freeze" and "full": as "features" would make it of the
+        same arguments, so that nothing worse than that is kept, and the first steps do not spoil
+        the other layers; or at random.
     balance : bool
         Whether every class weighs the same, however many images it has.
     seed : int
@@ -219,7 +222,7 @@ def fit(
         epoch, so that the same call goes on after a kill; it is removed at the end. Default:
         `features` in the cache folder (``PYCNN_HOME``).
     show : bool
-        Whether to draw progress bars on a terminal.
+        Whether to say on stderr how far it is: by bars on a terminal, else a line for each epoch.
 
     Returns
     -------
@@ -249,17 +252,21 @@ def fit(
         raise ValueError(f"head is 'features' or 'random', got {head!r}")
     if views < 1:
         raise ValueError(f"views must be at least 1, got {views}")
+    preprocessing = preprocessing_of(model)
     regime, reason = resolve(regime, model.graph, learnt.labels)
+    drawn = usual_augmentation(regime, preprocessing) if augmentation is None else augmentation
+    if drawn is not None and not drawn.steps:
+        augmentation = drawn = None
     classes = len(learnt.classes)
     division = divide(model.graph, regime, classes, tap)
     task = _Task(
         model,
-        preprocessing_of(model),
+        preprocessing,
         regime,
         division,
         learnt,
         held_out,
-        augmentation,
+        drawn,
         views,
         schedule or Schedule(),
         head,
@@ -274,10 +281,10 @@ def fit(
         found = _by_regression(task, division)
     else:
         require_torch()
-        if regime != "head" and head == "features":
-            frozen = divide(model.graph, "features", classes)
+        if head == "features":
+            frozen = divide(model.graph, "features", classes, tap)
             if frozen.head == division.head:  # Network in Network's, a convolution, is not
-                begun = _by_regression(task, frozen)
+                begun = _by_regression(replace(task, augmentation=augmentation), frozen)
                 arrays, computed = arrays | begun.arrays, begun.computed
         found = _by_descent(task, arrays)
     return Fit(
@@ -369,17 +376,17 @@ def _by_regression(task: _Task, division: Division) -> _Learnt:
     names = division.head.params
     history: list[Step] = []
     heads: list[SoftmaxHead] = []
-    with bar("logistic regression", len(STRENGTHS), task.show) as advance:
+    with bar("logistic regression", len(STRENGTHS), task.show) as shown:
         for strength in STRENGTHS:
             start = time.perf_counter()
             head = fit_softmax(
                 x, labels, len(task.training.classes), strength, "bias" in names, task.balance
             )
-            measured = measure(head.logits(x_held_out), held_out.labels)
-            seconds = time.perf_counter() - start
-            history.append(Step(strength, measure(head.logits(x), labels), measured, seconds))
+            own = measure(head.logits(x), labels, task.balance)
+            measured = measure(head.logits(x_held_out), held_out.labels, task.balance)
+            history.append(Step(strength, own, measured, time.perf_counter() - start))
             heads.append(head)
-            advance(1, f"held out: {measured}")
+            shown.advance(1, f"held out: {measured}")
     best = heads[history.index(best_of(history))]
     values = {"weight": best.weight, "bias": best.bias}
     return _Learnt(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +34,10 @@ _READABLE_CLASSES = 20
 
 @dataclass(frozen=True)
 class Measured:
-    """Mean cross-entropy, and the part of the images that are classified rightly."""
+    """Mean cross-entropy, and the part of the images that are classified rightly.
+
+    Where every class weighs the same, the loss is the mean of the classes' mean losses.
+    """
 
     loss: float
     accuracy: float
@@ -49,7 +53,7 @@ class Step:
     Attributes
     ----------
     setting
-        The epoch, or the strength of regularisation that was tried.
+        The epoch, 0 being the start, or the strength of regularisation that was tried.
     train, validation
         Of the images that are learnt from, and of those held out.
     seconds
@@ -64,15 +68,17 @@ class Step:
 
 def best_of(history: Sequence[Step]) -> Step:
     """The step whose parameters are kept: the first of the lowest loss on held-out images."""
-    return min(history, key=lambda step: step.validation.loss)
+    return min(history, key=lambda step: (math.isnan(step.validation.loss), step.validation.loss))
 
 
-def measure(logits: Array, labels: npt.NDArray[np.int64]) -> Measured:
-    """Loss and accuracy of logits ``(N, classes)``."""
+def measure(logits: Array, labels: npt.NDArray[np.int64], balance: bool = False) -> Measured:
+    """Loss and accuracy of logits ``(N, classes)``; every class may weigh the same in the loss."""
     shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(1))
     loss = log_sum - shifted[np.arange(len(labels)), labels]
-    return Measured(float(loss.mean()), float((logits.argmax(1) == labels).mean()))
+    weights = 1 / np.bincount(labels)[labels] if balance else None
+    mean = float(np.average(loss, weights=weights))
+    return Measured(mean, float((logits.argmax(1) == labels).mean()))
 
 
 def confusion_matrix(

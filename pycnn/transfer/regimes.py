@@ -10,8 +10,10 @@ import numpy.typing as npt
 from pycnn.errors import UnknownNameError, UnsupportedError, suggest
 from pycnn.graph import Graph, Node
 from pycnn.surgery import cut_points, head_of, tail, with_classifier, with_head
+from pycnn.vision import Augmentation, Mirror, RandomCrop
+from pycnn.vision.preprocess import Preprocessing
 
-__all__ = ["REGIMES", "Division", "choose", "divide", "resolve"]
+__all__ = ["REGIMES", "Division", "choose", "divide", "resolve", "usual_augmentation"]
 
 REGIMES = ("features", "head", "freeze:<layer>", "full", "auto")
 
@@ -97,6 +99,20 @@ def choose(graph: Graph, labels: npt.NDArray[np.int64]) -> tuple[str, str]:
         f"{fewest} images in the smallest class, {_FEATURES_BELOW} to {_FULL_FROM}: "
         f"the last layers may learn, {part:.0%} of the multiply-adds stay frozen"
     )
+
+
+def usual_augmentation(regime: str, preprocessing: Preprocessing) -> Augmentation | None:
+    """What a regime draws where nothing else is said: "head" crops, the others nothing.
+
+    The crops are out of a border of an eighth of the side, as in the ResNet paper's section 4.2.
+    Colour images are mirrored too; digits, for which networks have one channel, mean something else
+    in a mirror.
+    """
+    if regime != "head":
+        return None
+    channels, *sides = preprocessing.shape
+    crop = RandomCrop(padding=min(sides) // 8)
+    return Augmentation((crop, Mirror()) if channels == 3 else (crop,))
 
 
 def divide(graph: Graph, regime: str, classes: int, tap: str | None = None) -> Division:

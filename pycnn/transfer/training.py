@@ -19,7 +19,7 @@ from pycnn.opset import Array
 from pycnn.pytorch.module import GraphModule
 from pycnn.transfer.checkpoint import Checkpoint
 from pycnn.transfer.history import Measured, Step, best_of, measure
-from pycnn.transfer.progress import Advance, bar
+from pycnn.transfer.progress import Bar, bar
 from pycnn.transfer.schedule import Schedule
 
 __all__ = ["Source", "logits_of", "train"]
@@ -45,16 +45,18 @@ class _Sums:
     """Loss and accuracy so far."""
 
     loss: float = 0.0
+    weight: float = 0.0
     right: int = 0
     images: int = 0
 
-    def add(self, loss: float, logits: Tensor, labels: Tensor) -> None:
-        self.loss += loss * len(labels)
+    def add(self, loss: float, weight: float, logits: Tensor, labels: Tensor) -> None:
+        self.loss += loss * weight
+        self.weight += weight
         self.right += int((logits.argmax(1) == labels).sum())
         self.images += len(labels)
 
     def mean(self) -> Measured:
-        return Measured(self.loss / self.images, self.right / self.images)
+        return Measured(self.loss / self.weight, self.right / self.images)
 
 
 def train(
@@ -71,8 +73,8 @@ def train(
     """Train a module; it ends in evaluation mode, with the weights of its best epoch.
 
     Stochastic gradient descent with momentum and a cosine schedule. The best epoch is that with
-    the lowest loss on `validation`; `schedule.patience` epochs without a better one end the
-    training.
+    the lowest loss on `validation`, weighted as that which is learnt by; `schedule.patience` epochs
+    without a better one end the training. The start is epoch 0: what is worse is not kept.
 
     Parameters
     ----------
@@ -110,9 +112,8 @@ def train(
     batches = -(-len(training) // schedule.batch_size)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, schedule.epochs * batches)
     weights = None if class_weights is None else torch.from_numpy(class_weights)
-    history: list[Step] = []
-    best_state = copy.deepcopy(module.state_dict())
-    with torch.random.fork_rng(devices=[]), bar("training", len(training), show) as advance:
+    balance = weights is not None
+    with torch.random.fork_rng(devices=[]), bar("training", len(training), show) as shown:
         torch.manual_seed(seed)
         if (state := checkpoint.load()) is not None:
             history = [_step_of(row) for row in state["history"]]
@@ -121,21 +122,29 @@ def train(
             optimiser.load_state_dict(state["optimiser"])
             decay.load_state_dict(state["decay"])
             torch.set_rng_state(state["random"])
-            advance(0, f"goes on after epoch {len(history)}, held out: {history[-1].validation}")
-        for epoch in range(len(history), schedule.epochs):
+            shown.restart(f"goes on after {_line(history[-1])}")
+        else:
+            start = time.perf_counter()
+            module.eval()
+            own, held_out = (
+                measure(*logits_of(module, source), balance) for source in (training, validation)
+            )
+            history = [Step(0, own, held_out, time.perf_counter() - start)]
+            best_state = copy.deepcopy(module.state_dict())
+            shown.restart(_line(history[0]))
+        for epoch in range(len(history), schedule.epochs + 1):
             start = time.perf_counter()
             module.train()
-            images = training.epoch(epoch)
-            learnt = _epoch(module, images, schedule.batch_size, optimiser, decay, weights, advance)
+            images = training.epoch(epoch - 1)
+            own = _epoch(module, images, schedule.batch_size, optimiser, decay, weights, shown)
             module.eval()
-            held_out = measure(*logits_of(module, validation))
-            seconds = time.perf_counter() - start
-            history.append(Step(epoch + 1, learnt, held_out, seconds))
-            advance(-len(training), f"epoch {epoch + 1}, held out: {held_out}")
+            held_out = measure(*logits_of(module, validation), balance)
+            history.append(Step(epoch, own, held_out, time.perf_counter() - start))
+            shown.restart(_line(history[-1]))
             best = history.index(best_of(history))
             if best == epoch:
                 best_state = copy.deepcopy(module.state_dict())
-            if epoch + 1 == schedule.epochs or epoch - best >= schedule.patience:
+            if epoch == schedule.epochs or epoch - best >= schedule.patience:
                 break
             checkpoint.save(
                 {
@@ -161,6 +170,10 @@ def logits_of(module: GraphModule, source: Source) -> tuple[Array, Labels]:
     return np.concatenate(logits), np.concatenate(labels)
 
 
+def _line(step: Step) -> str:
+    return f"epoch {step.setting:g}, held out: {step.validation}"
+
+
 def _step_of(row: Mapping[str, Any]) -> Step:
     """A step from a checkpoint, which has it as `asdict` makes it."""
     return Step(**{**row, **{name: Measured(**row[name]) for name in ("train", "validation")}})
@@ -173,7 +186,7 @@ def _epoch(
     optimiser: torch.optim.Optimizer,
     decay: torch.optim.lr_scheduler.LRScheduler,
     weights: Tensor | None,
-    advance: Advance,
+    shown: Bar,
 ) -> Measured:
     sums = _Sums()
     for x, y in batches:
@@ -187,8 +200,9 @@ def _epoch(
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         decay.step()
-        sums.add(loss.item(), logits, labels)
-        advance(len(labels), str(sums.mean()))
+        weight = len(y) if weights is None else float(weights[labels].sum())
+        sums.add(loss.item(), weight, logits, labels)
+        shown.advance(len(labels), str(sums.mean()))
         if not np.isfinite(sums.loss):
             raise WeightsError(
                 "the loss is no longer finite: a lower learning_rate may help, or images that are "

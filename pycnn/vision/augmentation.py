@@ -36,9 +36,10 @@ class Augmentation:
     Parameters
     ----------
     steps : Step, or sequence of Step
-        In this order. They work on the image as the preprocessing resized it (as it was decoded,
-        where one of them is a `RandomResizedCrop`), before the preprocessing's own border and
-        centre crop, which change nothing where the steps give the network's size already.
+        In this order; without any, images are as they are predicted. They work on the image as the
+        preprocessing resized it (as it was decoded, where one of them is a `RandomResizedCrop`),
+        before the preprocessing's own border and centre crop, which change nothing where the steps
+        give the network's size already.
     border : {"constant", "edge", "reflect"}
         What lies outside the image: one pixel value; the pixel at the edge; the image mirrored.
     fill : int, optional
@@ -61,7 +62,7 @@ class Augmentation:
     (RandomCrop(size=32, padding=4), Mirror(p=0.5))
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[Step, ...] = ()
     border: str = "constant"
     fill: int | None = None
 
