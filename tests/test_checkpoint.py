@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import pickle
 import resource
+import signal
 import subprocess
 import sys
-import time
 from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
@@ -55,37 +55,58 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-# PyTorch's sums depend on its threads.
+# Its second checkpoint kills it: as it is about to get its name, or when it has it. PyTorch's sums
+# depend on its threads.
 _LEARN = """
-import sys
+import os, signal, sys
 from pathlib import Path
 import torch
 torch.set_num_threads({threads})
 sys.path.insert(0, {tests!r})
 from test_checkpoint import learn
-learn(sys.argv[1], Path(sys.argv[2]))
+
+def replace(source, target):
+    kept.extend([target] if target.suffix == ".checkpoint" else [])
+    if len(kept) < 2 or when == "after":
+        rename(source, target)
+    if len(kept) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+regime, when, store = sys.argv[1:]
+kept, rename, os.replace = [], os.replace, replace
+learn(regime, Path(store))
 """
 
 
-@pytest.mark.parametrize("regime", ["freeze:pool1", "full"])
-def test_a_killed_training_goes_on_with_the_same_bits(tmp_path: Path, regime: str) -> None:
+@pytest.mark.parametrize(("regime", "when"), [("freeze:pool1", "before"), ("full", "after")])
+def test_a_killed_training_goes_on_with_the_same_bits(
+    tmp_path: Path, regime: str, when: str
+) -> None:
     program = _LEARN.format(tests=str(Path(__file__).parent), threads=torch.get_num_threads())
-    killed = subprocess.Popen([sys.executable, "-c", program, regime, str(tmp_path)])
-    while not list(tmp_path.glob("*.checkpoint")):
-        assert killed.poll() is None, "it ended before it kept anything"
-        time.sleep(0.001)
-    killed.kill()
-    killed.wait()
-    before = torch.load(file_of(tmp_path), weights_only=True)["history"]
-    assert 2 <= len(before) <= SCHEDULE.epochs
+    store = tmp_path / "store"
+    killed = subprocess.run([sys.executable, "-c", program, regime, when, store], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    before = torch.load(file_of(store), weights_only=True)["history"]
+    assert len(before) == (2 if when == "before" else 3)  # with the start
+    assert len(list(store.glob(".*.checkpoint.*"))) == (1 if when == "before" else 0)
     random = torch.get_rng_state()
-    done = learn(regime, tmp_path)
+    done = learn(regime, store)
     assert [step.seconds for step in done.history[: len(before)]] == [s["seconds"] for s in before]
     whole = learn(regime, tmp_path / "another")
     assert changed(whole.model, done.model) == set()
     assert [astuple(s)[:3] for s in done.history] == [astuple(s)[:3] for s in whole.history]
     assert torch.get_rng_state().equal(random)
-    assert not list(tmp_path.rglob("*.checkpoint"))
+    assert not list(tmp_path.rglob("*.checkpoint*"))
+
+
+def test_a_training_that_fails_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The only step of its first epoch spoils all, and the loss of the second one says so."""
+    with pytest.raises(pycnn.WeightsError, match="no longer finite"):
+        learn("head", tmp_path, schedule=replace(SCHEDULE, learning_rate=1e36, batch_size=288))
+    assert "epoch 1, held out: loss " in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.checkpoint*"))
 
 
 def test_what_a_training_depends_on_names_its_checkpoint(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from pycnn.graph import Graph
 
-__all__ = ["GRAPH_KEY", "Content", "replacing"]
+__all__ = ["GRAPH_KEY", "Content", "remove_unfinished", "replacing"]
 
 #: Under which the metadata describe the network: not needed in a file that has it in its own way.
 GRAPH_KEY = "pycnn.graph"
@@ -46,7 +47,7 @@ class Content:
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a new file beside `path` that takes its place at the end, if nothing fails.
 
-    An OSError names `path`, not the file beside it.
+    An OSError names `path`, not the file beside it, which a kill leaves there.
     """
     temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
@@ -62,3 +63,9 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError) and ours and error.errno is not None:
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what killed processes left beside `path`; nobody may be writing it."""
+    for file in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        file.unlink(missing_ok=True)

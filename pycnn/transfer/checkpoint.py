@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from pycnn.errors import StoreError, WeightsError
-from pycnn.formats.writing import replacing
+from pycnn.formats.writing import remove_unfinished, replacing
 
 __all__ = ["Checkpoint"]
 
@@ -43,7 +43,7 @@ class Checkpoint:
         self.facts = dict(facts)
 
     def load(self) -> dict[str, Any] | None:
-        """Read what was saved last; None where nothing was.
+        """Read what was saved last; None where nothing was. What a kill left half written goes.
 
         Raises
         ------
@@ -52,6 +52,7 @@ class Checkpoint:
         WeightsError
             It is of a training that depends on something else.
         """
+        remove_unfinished(self.path)
         try:
             state = torch.load(self.path, weights_only=True)  # nothing in it is run
         except FileNotFoundError:
@@ -94,3 +95,4 @@ class Checkpoint:
     def remove(self) -> None:
         """Remove the file, if there is one: the training has ended."""
         self.path.unlink(missing_ok=True)
+        remove_unfinished(self.path)

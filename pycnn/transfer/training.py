@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -137,6 +138,12 @@ def train(
             module.train()
             images = training.epoch(epoch - 1)
             own = _epoch(module, images, schedule.batch_size, optimiser, decay, weights, shown)
+            if not math.isfinite(own.loss):
+                checkpoint.remove()  # from which the same would come again
+                raise WeightsError(
+                    "the loss is no longer finite: a lower learning_rate may help, or images that "
+                    "are prepared as the network expects"
+                )
             module.eval()
             held_out = measure(*logits_of(module, validation), balance)
             history.append(Step(epoch, own, held_out, time.perf_counter() - start))
@@ -203,9 +210,6 @@ def _epoch(
         weight = len(y) if weights is None else float(weights[labels].sum())
         sums.add(loss.item(), weight, logits, labels)
         shown.advance(len(labels), str(sums.mean()))
-        if not np.isfinite(sums.loss):
-            raise WeightsError(
-                "the loss is no longer finite: a lower learning_rate may help, or images that are "
-                "prepared as the network expects"
-            )
+        if not math.isfinite(sums.loss):
+            break
     return sums.mean()
