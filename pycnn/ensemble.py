@@ -16,14 +16,13 @@ import numpy.typing as npt
 from pycnn import _core
 from pycnn.averaging import AT_ONCE, average, log_of
 from pycnn.errors import ImageError, ShapeError, UnsupportedError
-from pycnn.model import Model, Prediction
+from pycnn.model import Model, Prediction, preprocessing_of
 from pycnn.opset import Array
 from pycnn.vision.crops import check_count, crops_of_image
 from pycnn.vision.decode import as_list, decode
 
 if TYPE_CHECKING:
     from pycnn.vision.decode import ImageLike
-    from pycnn.vision.preprocess import Preprocessing
 
 __all__ = ["Ensemble", "EnsembleSummary", "Opinions"]
 
@@ -270,7 +269,7 @@ class Ensemble:
         ImageError
             An image cannot be used; the message names it.
         """
-        distinct = dict.fromkeys(_preprocessing(model) for model in self.models)
+        distinct = dict.fromkeys(preprocessing_of(model) for model in self.models)
         made = {p: np.empty((len(images), *p.shape), np.float32) for p in distinct}
 
         def fill(n: int) -> None:
@@ -284,7 +283,7 @@ class Ensemble:
         with ThreadPoolExecutor(_core.default_num_threads()) as pool:
             for _ in pool.map(fill, range(len(images))):
                 pass
-        return [made[_preprocessing(model)] for model in self.models]
+        return [made[preprocessing_of(model)] for model in self.models]
 
     # Looking --------------------------------------------------------------------------------------
 
@@ -360,7 +359,7 @@ def _views(images: Sequence[_Decoded], crops: int, model: Model) -> Iterator[tup
     """The crops of each image, preprocessed for this model, with the image's number."""
     for n, image in enumerate(images):
         with image.named():
-            for x in crops_of_image(image.pixels, crops, _preprocessing(model)):
+            for x in crops_of_image(image.pixels, crops, preprocessing_of(model)):
                 yield n, x
 
 
@@ -372,14 +371,6 @@ def _input_size(model: Model) -> tuple[int, int, int]:
     if len(model.graph.inputs) != 1:
         raise UnsupportedError(f"{model.name} has several inputs")
     return next(iter(model.graph.inputs.values()))
-
-
-def _preprocessing(model: Model) -> Preprocessing:
-    if model.preprocessing is None:
-        raise UnsupportedError(
-            f"{model.name} does not know how its images are preprocessed; use run() on batches"
-        )
-    return model.preprocessing
 
 
 def _values(model: Model) -> object:

@@ -261,11 +261,7 @@ class Model(Inspection):
 
     def classify(self, images: Sequence[ImageLike], *, crops: int | None = None) -> Array:
         """Probabilities ``(N, classes)`` of images: :meth:`predict` before it ranks them."""
-        preprocessing = self.preprocessing
-        if preprocessing is None:
-            raise UnsupportedError(
-                f"{self.name} does not know how its images are preprocessed; use run() on a batch"
-            )
+        preprocessing = preprocessing_of(self)
         if len(images) == 0:
             raise ImageError("expected at least one image, got none")
         if crops is None:
@@ -589,6 +585,16 @@ class Model(Inspection):
             and not arrays["weight"].flags.writeable
         )
         return Parameters(arrays, mapped)
+
+
+def preprocessing_of(model: Model) -> Preprocessing:
+    """The model's preprocessing; UnsupportedError where it has none."""
+    if model.preprocessing is None:
+        raise UnsupportedError(
+            f"{model.name} does not know how its images are preprocessed: set model.preprocessing "
+            "= pycnn.vision.Preprocessing(...), which model.save keeps, or use run() on batches"
+        )
+    return model.preprocessing
 
 
 def _unpickle(state: dict[str, Any]) -> Model:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import json
 import multiprocessing
+import pickle
 import subprocess
 import sys
 import threading
@@ -15,9 +17,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import pycnn
 from pycnn.errors import ImageError, InputWarning
 from pycnn.vision import (
     Augmentation,
+    Batch,
     ColorJitter,
     Dataset,
     ElasticWarp,
@@ -30,6 +34,7 @@ from pycnn.vision import (
     preprocess,
     render,
 )
+from pycnn.vision.dataset import as_dataset
 from pycnn.vision.decode import decode
 from pycnn.vision.render import Renderer
 from pycnn.vision.workers import Making, Times
@@ -539,8 +544,34 @@ def test_data_sets_that_are_none(tmp_path: Path) -> None:
         Dataset(images, [0, 1]).subset([])
 
 
+def test_labels_are_taken_alike_everywhere() -> None:
+    images = np.zeros((3, 16, 16, 3), np.uint8)
+    (_, labels), *_ = stream = Stream((images, ["cat", "ant", "cat"]), PREPROCESSING)
+    assert (labels.tolist(), stream.data.classes) == ([1, 0, 1], ("ant", "cat"))
+    for data in (
+        (images, ["ant", "cta", "cat"]),
+        Dataset(images, [0, 1, 2], ["ant", "cta", "cat"]),
+    ):
+        with pytest.raises(pycnn.DataError, match=r"'cta' \(image 1\).*did you mean 'cat'"):
+            as_dataset(data, ("ant", "cat"))
+    for given in ([0, 1, 2], [0, 1, -1], [0, 1]):
+        for take in (as_dataset, lambda data, classes: Dataset(*data, classes)):
+            with pytest.raises(pycnn.DataError, match="labels"):
+                take((images, given), ("ant", "cat"))
+
+
+def test_a_batch_is_copied_and_pickled_whole(arrays: Dataset) -> None:
+    batch = next(iter(Stream(arrays, PREPROCESSING, batch_size=3)))
+    for again in (copy.copy(batch), copy.deepcopy(batch), pickle.loads(pickle.dumps(batch))):
+        assert isinstance(again, Batch)
+        for name in ("images", "labels", "places"):
+            np.testing.assert_array_equal(getattr(again, name), getattr(batch, name))
+        images, labels = again
+        assert images is again.images and labels is again.labels
+
+
 def test_misuse_of_a_stream(arrays: Dataset) -> None:
-    with pytest.raises(TypeError, match="data is a Dataset, a folder or a pair"):
+    with pytest.raises(TypeError, match=r"a folder, \(images, labels\) or a Dataset, got int"):
         Stream(3, PREPROCESSING)
     with pytest.raises(ValueError, match="batch_size and ahead"):
         Stream(arrays, PREPROCESSING, batch_size=0)

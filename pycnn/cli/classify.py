@@ -24,7 +24,7 @@ from pycnn.cli.common import (
     print_json,
     print_table,
 )
-from pycnn.errors import ImageError, UnsupportedError, WeightsError
+from pycnn.errors import ImageError, WeightsError
 
 if TYPE_CHECKING:
     from pycnn.model import Model
@@ -105,14 +105,10 @@ def _classify_one(
     import numpy as np
 
     from pycnn.averaging import average
+    from pycnn.model import preprocessing_of
     from pycnn.vision.crops import crops_of_image
 
-    if network.preprocessing is None:
-        raise UnsupportedError(
-            f"{network.name} does not know how its images are preprocessed; in Python, set "
-            "model.preprocessing, and model.save keeps it"
-        )
-    views = [(0, x) for x in crops_of_image(file, crops or 1, network.preprocessing)]
+    views = [(0, x) for x in crops_of_image(file, crops or 1, preprocessing_of(network))]
     if not warm:  # the first run of a shape compiles its plan and packs the weights
         average(network.probabilities, views, 1)
     start = time.perf_counter()

@@ -19,10 +19,9 @@ import numpy.typing as npt
 from pycnn.errors import UnknownNameError, UnsupportedError, suggest
 from pycnn.graph import Graph
 from pycnn.inside.pictures import Pixels, png, values_of
-from pycnn.model import Model
+from pycnn.model import Model, preprocessing_of
 from pycnn.opset import Array
 from pycnn.surgery import head_of
-from pycnn.transfer.features import preprocessing_of
 from pycnn.vision.decode import ImageLike
 
 if TYPE_CHECKING:

@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pycnn.errors import UnsupportedError
-from pycnn.model import Model
+from pycnn.model import Model, preprocessing_of
 from pycnn.opset import Array, dense_weight
-from pycnn.transfer.features import preprocessing_of
 from pycnn.vision.decode import ImageLike
 
 if TYPE_CHECKING:

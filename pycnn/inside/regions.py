@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pycnn.inside.pictures import Pixels, grid, png, values_of
-from pycnn.model import Model
+from pycnn.model import Model, preprocessing_of
 from pycnn.receptive_field import fields
-from pycnn.transfer.features import preprocessing_of
 from pycnn.vision.decode import ImageLike, as_list
 
 if TYPE_CHECKING:

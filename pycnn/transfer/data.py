@@ -1,71 +1,23 @@
-"""The images that a network learns from: taken as users give them, checked, split."""
+"""The images that a network learns from: checked, split, told apart."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from pycnn.errors import DataError, ImageError, suggest
+from pycnn.errors import DataError, ImageError
 from pycnn.transfer.store import DIGEST_BYTES
 from pycnn.vision.dataset import Dataset
 
 if TYPE_CHECKING:
     from pycnn.vision.decode import ImageLike
 
-__all__ = ["DataLike", "as_dataset", "content_of", "digest", "require_classes", "split"]
-
-DataLike: TypeAlias = (
-    "str | os.PathLike[str] | tuple[Sequence[ImageLike], Iterable[int | str]] | Dataset"
-)
-
-
-def as_dataset(data: DataLike, classes: Sequence[str] | None = None) -> Dataset:
-    """Take a folder with a folder for each class, ``(images, labels)`` or a `Dataset`.
-
-    Parameters
-    ----------
-    data
-        Labels are numbers, or names: then the classes are the names, sorted.
-    classes : sequence of str, optional
-        The classes to tell apart, in the order of the network's outputs, where `data` is not to
-        say which there are.
-
-    Raises
-    ------
-    DataError
-        A label is none of `classes`; near names are suggested.
-    ImageError
-        A folder or an image cannot be used.
-    """
-    if isinstance(data, (str, os.PathLike)):
-        data = Dataset.from_folder(data)
-    if isinstance(data, Dataset):
-        if classes is None or tuple(classes) == data.classes:
-            return data
-        found = data.subset(np.arange(len(data)))
-        by_name = [data.classes[label] for label in data.labels]
-        found.labels, found.classes = _numbers(by_name, classes), tuple(classes)
-        return found
-    if not (isinstance(data, tuple) and len(data) == 2):
-        raise DataError(
-            f"expected a folder, (images, labels) or a Dataset, got {type(data).__name__}"
-        )
-    images, labels = data[0], list(data[1])
-    if any(isinstance(label, str) for label in labels):
-        names = [str(label) for label in labels]
-        known = tuple(classes) if classes is not None else tuple(sorted(set(names)))
-        return Dataset(images, _numbers(names, known), known)
-    try:
-        return Dataset(images, np.asarray(labels), classes)
-    except ImageError:
-        raise
-    except ValueError as error:
-        raise DataError(str(error)) from None
+__all__ = ["content_of", "digest", "require_classes", "split"]
 
 
 def require_classes(labels: npt.NDArray[np.int64], classes: Sequence[str]) -> None:
@@ -143,16 +95,3 @@ def content_of(data: Dataset) -> str:
     found.update(data.labels.tobytes())
     found.update(data.numbers.tobytes())
     return found.hexdigest()
-
-
-def _numbers(
-    names: Sequence[str], classes: Sequence[str]
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    index = {name: number for number, name in enumerate(classes)}
-    for i, name in enumerate(names):
-        if name not in index:
-            raise DataError(
-                f"the label {name!r} (image {i}) is none of the {len(index)} classes"
-                f"{suggest(name, index)}"
-            )
-    return np.array([index[name] for name in names], np.int64)

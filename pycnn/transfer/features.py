@@ -20,17 +20,16 @@ from pycnn.errors import (
     ImageError,
     InputWarning,
     UnknownNameError,
-    UnsupportedError,
     suggest,
 )
 from pycnn.hub import cache_folder
-from pycnn.model import Model
+from pycnn.model import Model, preprocessing_of
 from pycnn.opset import Array
 from pycnn.transfer.data import digest
 from pycnn.transfer.progress import Bar, bar
 from pycnn.transfer.store import DIGEST_BYTES, FeatureStore
 from pycnn.vision import Augmentation, Batch, Dataset, Stream
-from pycnn.vision.preprocess import Preprocessing
+from pycnn.vision.decode import decoder
 
 __all__ = [
     "Features",
@@ -39,7 +38,6 @@ __all__ = [
     "extract",
     "facts_of",
     "folder_of",
-    "preprocessing_of",
 ]
 
 # Images that go through the network, and to the disk, at once: what a kill loses at most.
@@ -176,16 +174,6 @@ def folder_of(store: str | os.PathLike[str] | None) -> Path:
     return Path(store) if store is not None else cache_folder() / "features"
 
 
-def preprocessing_of(model: Model) -> Preprocessing:
-    """The model's preprocessing; UnsupportedError where it has none."""
-    if model.preprocessing is None:
-        raise UnsupportedError(
-            f"{model.name} does not know how its images are preprocessed: set "
-            "model.preprocessing = pycnn.vision.Preprocessing(...) first"
-        )
-    return model.preprocessing
-
-
 def facts_of(model: Model, tap: str, view: View | None = None) -> dict[str, Any]:
     """Everything that the values of a layer depend on beside the images, as JSON knows it."""
     trunk = model.graph.with_outputs({tap: tap})
@@ -204,6 +192,7 @@ def facts_of(model: Model, tap: str, view: View | None = None) -> dict[str, Any]
         "layers": hashlib.sha256(repr(layers).encode()).hexdigest(),
         "weights": weights.hexdigest(),
         "tap": tap,
+        "decoder": decoder(),
         "preprocessing": model.preprocessing.to_dict() if model.preprocessing else None,
         "augmentation": [repr(view.augmentation), view.seed, view.epoch] if view else None,
     }

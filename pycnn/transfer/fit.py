@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from pycnn.errors import StoreError
 from pycnn.hub import cache_folder
-from pycnn.model import Model
+from pycnn.model import Model, preprocessing_of
 from pycnn.opset import Array
 from pycnn.pytorch import require_torch
-from pycnn.transfer.data import DataLike, as_dataset, content_of, require_classes, split
+from pycnn.transfer.data import content_of, require_classes, split
 from pycnn.transfer.features import (
     Features,
     Unreadable,
@@ -26,7 +26,6 @@ from pycnn.transfer.features import (
     extract,
     facts_of,
     folder_of,
-    preprocessing_of,
 )
 from pycnn.transfer.history import (
     Step,
@@ -42,6 +41,7 @@ from pycnn.transfer.schedule import Schedule
 from pycnn.transfer.softmax import STRENGTHS, SoftmaxHead, fit_softmax
 from pycnn.transfer.store import named
 from pycnn.vision import Augmentation, Dataset, Stream
+from pycnn.vision.dataset import DataLike, as_dataset
 from pycnn.vision.preprocess import Preprocessing
 from pycnn.weights import ArrayWeights, renewed
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from pycnn.errors import ImageError
+from pycnn.errors import DataError, ImageError, suggest
 from pycnn.vision.files import expand
 
 if TYPE_CHECKING:
     from pycnn.vision.decode import ImageLike
 
-__all__ = ["Dataset"]
+__all__ = ["DataLike", "Dataset", "as_dataset"]
+
+DataLike: TypeAlias = (
+    "str | os.PathLike[str] | tuple[Sequence[ImageLike], Iterable[int | str]] | Dataset"
+)
 
 # A name is made for each class up to the greatest label, which may be a mistake, or hostile.
 _MOST_UNNAMED = 100_000
@@ -37,7 +41,7 @@ class Dataset:
     ------
     ImageError
         There are no images, or an array is not uint8 of such a shape.
-    ValueError
+    DataError
         The labels do not fit the images or the classes.
 
     Attributes
@@ -63,16 +67,16 @@ class Dataset:
             raise ImageError("a data set has at least one image, got none")
         given = np.asarray(labels)
         if given.shape != (n,) or not np.issubdtype(given.dtype, np.integer):
-            raise ValueError(
+            raise DataError(
                 f"labels: expected {n} integers, one an image, got {given.dtype} {given.shape}"
             )
         self.labels: npt.NDArray[np.int64] = given.astype(np.int64)
         low, high = int(self.labels.min()), int(self.labels.max())
         if classes is None and high >= _MOST_UNNAMED:
-            raise ValueError(f"labels are {low}..{high}: give the names of so many classes")
+            raise DataError(f"labels are {low}..{high}: give the names of so many classes")
         names = tuple(classes) if classes is not None else tuple(map(str, range(high + 1)))
         if low < 0 or high >= len(names):
-            raise ValueError(f"labels are {low}..{high}, and the classes 0..{len(names) - 1}")
+            raise DataError(f"labels are {low}..{high}, and the classes 0..{len(names) - 1}")
         self.classes = names
         self.numbers: npt.NDArray[np.int64] = np.arange(n)
 
@@ -147,6 +151,47 @@ class Dataset:
         return f"<pycnn.vision.Dataset {len(self)} images, {len(self.classes)} classes>"
 
 
+def as_dataset(data: DataLike, classes: Sequence[str] | None = None) -> Dataset:
+    """Take a folder with a folder for each class, ``(images, labels)`` or a `Dataset`.
+
+    Parameters
+    ----------
+    data
+        Labels are numbers, or names: then the classes are the names, sorted.
+    classes : sequence of str, optional
+        The classes to tell apart, in the order of the network's outputs, where `data` is not to
+        say which there are.
+
+    Raises
+    ------
+    DataError
+        The labels do not fit the images or the classes; near names are suggested.
+    ImageError
+        A folder or an image cannot be used.
+    TypeError
+        It is nothing of the kind.
+    """
+    if isinstance(data, (str, os.PathLike)):
+        data = Dataset.from_folder(data)
+    if isinstance(data, Dataset):
+        if classes is None or tuple(classes) == data.classes:
+            return data
+        found = data.subset(np.arange(len(data)))
+        by_name = [data.classes[label] for label in data.labels]
+        found.labels, found.classes = _numbers(by_name, classes), tuple(classes)
+        return found
+    if not (isinstance(data, tuple) and len(data) == 2):
+        raise TypeError(
+            f"expected a folder, (images, labels) or a Dataset, got {type(data).__name__}"
+        )
+    images, labels = data[0], list(data[1])
+    if any(isinstance(label, str) for label in labels):
+        names = [str(label) for label in labels]
+        known = tuple(classes) if classes is not None else tuple(sorted(set(names)))
+        return Dataset(images, _numbers(names, known), known)
+    return Dataset(images, np.asarray(labels), classes)
+
+
 def _checked(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """(N, H, W, C) uint8, C-contiguous."""
     images = array[..., None] if array.ndim == 3 else array
@@ -161,3 +206,16 @@ def _checked(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     if not images.size:
         raise ImageError(f"the images are empty: {array.shape}")
     return np.ascontiguousarray(images)
+
+
+def _numbers(
+    names: Sequence[str], classes: Sequence[str]
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    index = {name: number for number, name in enumerate(classes)}
+    for i, name in enumerate(names):
+        if name not in index:
+            raise DataError(
+                f"the label {name!r} (image {i}) is none of the {len(index)} classes"
+                f"{suggest(name, index)}"
+            )
+    return np.array([index[name] for name in names], np.int64)

@@ -15,7 +15,7 @@ from pycnn.errors import ImageError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["ImageLike", "as_list", "decode"]
+__all__ = ["ImageLike", "as_list", "decode", "decoder"]
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | npt.NDArray[np.uint8]"
 
@@ -36,6 +36,13 @@ _UPRIGHT = {
 # that both want them would each read half. An image's lock is found by its id, so that different
 # images are decoded side by side; a few share one.
 _LOCKS = [threading.Lock() for _ in range(64)]
+
+
+def decoder() -> str:
+    """Name what decides a file's pixels: other releases may give others."""
+    from PIL import __version__
+
+    return f"Pillow {__version__}"
 
 
 def _renew_locks() -> None:

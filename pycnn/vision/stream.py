@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import time
 import warnings
 from collections.abc import Callable, Generator, Mapping
@@ -16,7 +15,7 @@ import numpy.typing as npt
 from pycnn import _core
 from pycnn.errors import ImageError, InputWarning
 from pycnn.vision.augmentation import Augmentation
-from pycnn.vision.dataset import Dataset
+from pycnn.vision.dataset import DataLike, as_dataset
 from pycnn.vision.preprocess import Preprocessing, num_threads
 from pycnn.vision.render import Renderer
 from pycnn.vision.workers import Making, Slot, Times
@@ -57,6 +56,9 @@ class Batch(tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]):
         batch = super().__new__(cls, (images, labels))
         batch.images, batch.labels, batch.places = images, labels, places
         return batch
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Batch, (self.images, self.labels, self.places)
 
 
 class _Position(NamedTuple):
@@ -133,7 +135,7 @@ class Stream:
     Parameters
     ----------
     data : Dataset, path, or (images, labels)
-        A path is a folder with a folder for each class.
+        A path is a folder with a folder for each class. Labels are numbers, or names.
     preprocessing : Preprocessing
         Of the network: ``model.preprocessing``.
     augmentation : Augmentation, optional
@@ -159,6 +161,8 @@ class Stream:
     ImageError
         There is no image; those of an array do not fit the network. Later, in a loop: an image
         cannot be used and ``errors="raise"``, or no image of an epoch could be.
+    DataError
+        Labels do not fit the images.
     ValueError, TypeError
         An option is out of its range.
 
@@ -179,7 +183,7 @@ class Stream:
 
     def __init__(
         self,
-        data: Dataset | str | os.PathLike[str] | tuple[npt.NDArray[np.uint8], npt.ArrayLike],
+        data: DataLike,
         preprocessing: Preprocessing,
         augmentation: Augmentation | None = None,
         *,
@@ -199,7 +203,7 @@ class Stream:
             raise ValueError(f"seed must be 0..2**64 - 1, got {seed}")
         if errors not in ("skip", "raise"):
             raise ValueError(f"errors must be 'skip' or 'raise', got {errors!r}")
-        self.data = _as_dataset(data)
+        self.data = as_dataset(data)
         if drop_last and len(self.data) < batch_size:
             raise ValueError(
                 f"drop_last=True leaves nothing of {len(self.data)} images in batches of "
@@ -385,17 +389,3 @@ class Stream:
         if not good.any():
             return None
         return Batch(slot.images[good], labels[good], slot.rows[good])
-
-
-def _as_dataset(
-    data: Dataset | str | os.PathLike[str] | tuple[npt.NDArray[np.uint8], npt.ArrayLike],
-) -> Dataset:
-    if isinstance(data, Dataset):
-        return data
-    if isinstance(data, (str, os.PathLike)):
-        return Dataset.from_folder(data)
-    if isinstance(data, tuple) and len(data) == 2:
-        return Dataset(*data)
-    raise TypeError(
-        f"data is a Dataset, a folder or a pair of images and labels, not {type(data).__name__}"
-    )

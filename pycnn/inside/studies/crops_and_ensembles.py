@@ -9,8 +9,7 @@ import numpy as np
 from pycnn.ensemble import Ensemble
 from pycnn.inside.studies import Settings, small
 from pycnn.inside.studies.report import Report, new_figure
-from pycnn.model import Model
-from pycnn.transfer.features import preprocessing_of
+from pycnn.model import Model, preprocessing_of
 from pycnn.vision.crops import crops_of_image
 from pycnn.vision.dataset import Dataset
 

@@ -9,10 +9,9 @@ import numpy as np
 from pycnn.inside.studies import Settings, small
 from pycnn.inside.studies.report import Report, new_figure
 from pycnn.inside.studies.training import evaluate
-from pycnn.model import Model
+from pycnn.model import Model, preprocessing_of
 from pycnn.models.resnet import residual_block
 from pycnn.opset import Array
-from pycnn.transfer.features import preprocessing_of
 from pycnn.vision.dataset import Dataset
 from pycnn.vision.stream import Stream
 

@@ -12,9 +12,8 @@ import numpy.typing as npt
 from pycnn.inside.studies import Settings, cifar10
 from pycnn.inside.studies.report import Report, new_figure
 from pycnn.loading import load
-from pycnn.model import Model
+from pycnn.model import Model, preprocessing_of
 from pycnn.opset import Array
-from pycnn.transfer.features import preprocessing_of
 from pycnn.vision.files import expand
 from pycnn.vision.stream import Stream
 

@@ -15,10 +15,9 @@ import torch.nn.functional as F
 
 from pycnn.errors import WeightsError
 from pycnn.loading import from_torch
-from pycnn.model import Model
+from pycnn.model import Model, preprocessing_of
 from pycnn.pytorch.module import GraphModule
 from pycnn.transfer.checkpoint import Checkpoint
-from pycnn.transfer.features import preprocessing_of
 from pycnn.transfer.history import Measured, measure
 from pycnn.vision.augmentation import Augmentation
 from pycnn.vision.dataset import Dataset
