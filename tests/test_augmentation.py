@@ -376,6 +376,8 @@ def test_a_crop_leaves_room_for_the_border(step: Step, rng: np.random.Generator)
         (lambda: Shear(x=90), ValueError, "x must be 0..60"),
         (lambda: RandomCrop(size=0), ValueError, "size must be 1..4096"),
         (lambda: RandomCrop(size=(3, 4, 5)), TypeError, "size must be an integer or"),
+        (lambda: RandomCrop(32, padding=1.5), TypeError, "padding must be an integer"),
+        (lambda: RandomCrop(32, padding=True), TypeError, "padding must be"),
         (lambda: RandomResizedCrop(scale=(0.9, 0.1)), ValueError, "scale must be"),
         (lambda: RandomResizedCrop(scale=0.5), TypeError, "scale must be"),
         (lambda: ColorJitter(hue=0.7), ValueError, "hue must be 0..0.5"),
@@ -451,11 +453,16 @@ def test_places_far_away_are_outside(picture: Pixels) -> None:
 
 def test_a_contact_sheet_shows_the_image_and_its_changes(picture: Pixels) -> None:
     sheet = Augmentation(Mirror(p=1)).contact_sheet([picture, picture[:8]], columns=3, rows=2)
-    assert sheet.size == (3 * 16 + 2 * 4, 4 * 12 + 3 * 4)
+    assert sheet.size == (3 * 16 + 2 * 4, 2 * (12 + 8) + 3 * 4)
     pixels = np.asarray(sheet)
     np.testing.assert_array_equal(pixels[:12, :16], picture)
     np.testing.assert_array_equal(pixels[16:28, 20:36], picture[:, ::-1])
     np.testing.assert_array_equal(pixels[32:40, :16], picture[:8])
+    sizes = [np.zeros((h, w, 3), np.uint8) for h, w in ((40, 5), (6, 30))]
+    mixed = Augmentation(Mirror()).contact_sheet(sizes, columns=2, rows=3)
+    assert mixed.size == (2 * 30 + 4, 3 * (40 + 4) + 3 * (6 + 4) - 4)  # each image its own height
+    black = np.asarray(mixed)[..., 0] == 0
+    assert black.sum() == 6 * (40 * 5 + 6 * 30)
     with pytest.raises(ValueError, match="two columns or more"):
         Augmentation(Mirror()).contact_sheet(picture, columns=1)
     with pytest.raises(ImageError, match=r"at 2 x 4097 .* more than 4096 pixels a side"):

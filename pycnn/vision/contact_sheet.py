@@ -46,12 +46,15 @@ def draw_sheet(
         _tiles(augmentation, image, preprocessing, columns * rows, seed, sample)
         for sample, image in enumerate(each)
     ]
-    height, width = (max(tile.shape[i] for tiles in strips for tile in tiles) for i in (0, 1))
-    down, across = height + _GAP, width + _GAP
-    size = (columns * across - _GAP, rows * len(strips) * down - _GAP)
+    across = max(tile.shape[1] for tiles in strips for tile in tiles) + _GAP
+    heights = [max(tile.shape[0] for tile in tiles) + _GAP for tiles in strips]
+    size = (columns * across - _GAP, rows * sum(heights) - _GAP)
     sheet = Image.new("RGB", size, "white")
-    for i, tile in enumerate(tile for tiles in strips for tile in tiles):
-        sheet.paste(Image.fromarray(tile), (i % columns * across, i // columns * down))
+    top = 0
+    for tiles, down in zip(strips, heights, strict=True):
+        for i, tile in enumerate(tiles):
+            sheet.paste(Image.fromarray(tile), (i % columns * across, top + i // columns * down))
+        top += rows * down
     return sheet
 
 

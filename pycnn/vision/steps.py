@@ -145,6 +145,8 @@ class RandomCrop(Step):
 
     def __post_init__(self) -> None:
         _check_size(self.size)
+        if not isinstance(self.padding, int):
+            raise TypeError(f"padding must be an integer, got {self.padding!r}")
         in_range("padding", self.padding, 0, 4096)
 
     @property
