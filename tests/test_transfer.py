@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from stripes import CLASSES, SIZE, changed, parameters, seascapes, small_net, stripes
 
@@ -27,6 +28,7 @@ from pycnn.transfer import Fit, Schedule, View, extract, fit
 from pycnn.transfer.features import facts_of
 from pycnn.transfer.history import Measured, Step, best_of, measure
 from pycnn.transfer.regimes import choose, usual_augmentation
+from pycnn.transfer.softmax import ALWAYS_TRIED, STRENGTHS
 from pycnn.vision import Augmentation, Dataset, Mirror, Preprocessing, RandomCrop, Stream
 from pycnn.weights import ArrayWeights, RandomWeights
 
@@ -66,7 +68,7 @@ def test_regimes_learn_what_they_say_and_nothing_else(
     run: Any, model: Model, regime: str, learns: set[str], augmentation: Augmentation | None
 ) -> None:
     before = parameters(model)
-    done = run(regime, augmentation=augmentation)
+    done = run(regime, augmentation=augmentation, head="random")
     assert changed(model, done.model) == learns
     assert all(np.array_equal(before[n], value) for n, value in parameters(model).items())
     assert (done.regime, done.reason) == (regime, "as asked for")
@@ -198,7 +200,9 @@ def test_a_convolution_as_head(tmp_path: Path) -> None:
 def test_auto_says_why(run: Any) -> None:
     done = run("auto")
     assert done.regime == "features"
-    assert "24 images in the smallest class" in done.reason
+    assert done.reason.startswith(
+        "24 images to learn from, 6 held out, in the smallest class, fewer than 500: "
+    )
 
 
 @pytest.mark.parametrize(
@@ -207,9 +211,9 @@ def test_auto_says_why(run: Any) -> None:
 )
 def test_auto_goes_by_the_smallest_class(model: Model, fewest: int, regime: str) -> None:
     labels = np.repeat([0, 1], [fewest, 6000])
-    chosen, reason = choose(model.graph, labels)
+    chosen, reason = choose(model.graph, labels, np.repeat([0, 1], [3, 2]))
     assert chosen == regime
-    assert reason.startswith(f"{fewest} images in the smallest class")
+    assert reason.startswith(f"{fewest} images to learn from, 3 held out, in the smallest class")
     assert ("43%" in reason) == regime.startswith("freeze")
 
 
@@ -322,12 +326,37 @@ def test_classes_of_few_images_weigh_as_much(run: Any) -> None:
     assert recall[True] > recall[False]
 
 
-def test_pictures(run: Any, tmp_path: Path) -> None:
-    for regime in ("features", "head"):
-        run(regime).draw(tmp_path / regime)
-        for name in ("curves", "confusion"):
-            with Image.open(tmp_path / regime / f"{name}.png") as picture:
-                assert picture.width > 300
+@pytest.mark.parametrize("regime", ["features", "head"])
+def test_pictures(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, regime: str) -> None:
+    figures: dict[str, Figure] = {}
+
+    def keep(figure: Figure, path: Path, **options: Any) -> None:
+        figures[path.name] = figure
+        save(figure, path, **options)
+
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", keep)
+    done = run(regime)
+    done.draw(tmp_path)
+    for name, figure in figures.items():
+        with Image.open(tmp_path / name) as picture:
+            drawn = np.asarray(picture.convert("L"))
+            assert (drawn < 128).mean() > 0.005
+            assert picture.size == tuple(int(110 * side) for side in figure.get_size_inches())
+    losses, accuracies = figures["curves.png"].axes
+    settings = [step.setting for step in done.history]
+    for axes, scale in ((losses, 1), (accuracies, 100)):
+        for line, part in zip(axes.lines, ("train", "validation"), strict=True):
+            measured = [getattr(step, part) for step in done.history]
+            values = [scale * (m.loss if axes is losses else m.accuracy) for m in measured]
+            np.testing.assert_array_equal(line.get_xydata(), np.transpose([settings, values]))
+        assert axes.get_title() and axes.get_xlabel()
+        if regime == "head":
+            assert axes.get_xlabel() == "epoch"
+            assert all(tick == round(tick) for tick in axes.get_xticks())
+    matrix, bar = figures["confusion.png"].axes
+    assert matrix.get_title() and bar.get_ylabel()
+    assert [text.get_text() for text in matrix.texts] == [str(n) for n in done.confusion.flat]
 
 
 # Bad input
@@ -402,6 +431,35 @@ def test_a_class_of_which_no_image_can_be_read(
         pytest.raises(pycnn.DataError, match="no image that can be used of the class 'slanted'"),
     ):
         run(regime, folder, augmentation=augmentation, head="random")
+
+
+@pytest.mark.parametrize("regime", ["features", "head", "full"])
+def test_a_class_of_which_no_held_out_image_can_be_read(
+    run: Any, tmp_path: Path, regime: str
+) -> None:
+    held_out = folder_of(tmp_path / "held_out", stripes(1, seed=9))
+    for file in (held_out / "slanted").iterdir():
+        file.write_bytes(b"no image")
+    message = "no image that can be used of the class 'slanted' among those held out"
+    options = {"validation": held_out, "head": "random", "augmentation": Augmentation()}
+    with (
+        pytest.warns(pycnn.InputWarning, match="left out"),
+        pytest.raises(pycnn.DataError, match=message),
+    ):
+        run(regime, **options)
+    two = stripes(2, seed=9)
+    with pytest.raises(pycnn.DataError, match=message):
+        run(regime, validation=two.subset(two.labels != 1))
+
+
+def test_the_strongest_head_that_was_tried_is_not_kept_unseen(run: Any) -> None:
+    """Where less and less regularisation is better, more is tried than where it is not."""
+    few = run("features", stripes(60), tap="pool1").history
+    assert len(few) > ALWAYS_TRIED
+    losses = [step.validation.loss for step in few]
+    assert int(np.argmin(losses)) in (len(few) - 2, len(STRENGTHS) - 1)
+    noise = np.random.default_rng(0).integers(0, 256, (60, SIZE, SIZE, 3), np.uint8)
+    assert len(run("features", (noise, [0, 1, 2] * 20)).history) == ALWAYS_TRIED
 
 
 def test_an_empty_class_folder(run: Any, tmp_path: Path) -> None:
@@ -587,7 +645,7 @@ def test_train_on_the_command_line(model: Model, tmp_path: Path) -> None:
     [
         (("--tap", "pol2", "--out", "my.safetensors"), "did you mean 'pool2'"),
         (("--out", "my.foo"), "my.foo: cannot write '.foo' files"),
-        (("--out", "absent/my.safetensors"), "No such file or directory: 'absent/my.safetensors'"),
+        (("--out", "absent/my.safetensors"), "absent/my.safetensors: there is no folder 'absent'"),
     ],
 )
 def test_train_refuses_before_it_works(
@@ -603,6 +661,41 @@ def test_train_refuses_before_it_works(
     assert (done.returncode, done.stdout) == (1, "")
     assert message in done.stderr
     assert not store.exists()
+
+
+def test_train_refuses_a_file_as_the_folder_of_pictures(model: Model, tmp_path: Path) -> None:
+    model.save(tmp_path / "small.safetensors")
+    folder = folder_of(tmp_path / "images", stripes(3))
+    done = pycnn_train(
+        *(folder, "--model", tmp_path / "small.safetensors", "--out", tmp_path / "my.safetensors"),
+        *("--regime", "features", "--store", tmp_path / "store"),
+        *("--plots", tmp_path / "small.safetensors"),
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--plots" in done.stderr and "is a file" in done.stderr
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "drawn"),
+    [((), "None"), (("--no-augment",), "steps=()"), (("--augment",), "RandomResizedCrop")],
+)
+def test_augmentation_on_the_command_line(
+    model: Model, tmp_path: Path, options: tuple[str, ...], drawn: str
+) -> None:
+    model.save(tmp_path / "small.safetensors")
+    program = "import pycnn.transfer as t, sys\n"
+    program += "t.fit = lambda *a, augmentation, **o: sys.exit(repr(augmentation))\n"
+    program += "from pycnn.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "train", "images", "--model", "small.safetensors"]
+        + ["--out", "my.safetensors", *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert drawn in done.stderr
 
 
 def test_train_refuses_a_disk_without_room(model: Model, tmp_path: Path) -> None:

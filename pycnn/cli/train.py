@@ -31,7 +31,7 @@ def train(
     model: Annotated[
         str, typer.Option(help="A network, variant or file.", autocompletion=complete_name)
     ],
-    out: Annotated[Path, typer.Option(help="The new model: a .safetensors file.")],
+    out: Annotated[Path, typer.Option(help="The new model: a .safetensors, .npz or .onnx file.")],
     weights: Weights = None,
     regime: Annotated[
         str, typer.Option(help="features, head, freeze:LAYER, full or auto.")
@@ -66,7 +66,8 @@ def train(
         Path | None, typer.Option(help="Folder of stored features; default: in PYCNN_HOME.")
     ] = None,
     plots: Annotated[
-        Path | None, typer.Option(help="Folder for curves.png and confusion.png.")
+        Path | None,
+        typer.Option(file_okay=False, help="Folder for curves.png and confusion.png."),
     ] = None,
     threads: Threads = None,
     option: Options = None,

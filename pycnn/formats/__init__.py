@@ -151,6 +151,8 @@ def check_destination(path: str | os.PathLike[str], content: Content) -> None:
     """
     file = Path(path)
     _writer(file)
+    if not file.parent.is_dir():
+        raise FileNotFoundError(f"{file}: there is no folder {str(file.parent)!r}: make it first")
     import tempfile  # here: few need it
 
     size = 4 * sum(map(math.prod, content.shapes.values()))

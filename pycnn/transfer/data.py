@@ -17,17 +17,27 @@ from pycnn.vision.dataset import Dataset
 if TYPE_CHECKING:
     from pycnn.vision.decode import ImageLike
 
-__all__ = ["content_of", "digest", "require_classes", "split"]
+__all__ = ["HELD_OUT", "content_of", "digest", "require_classes", "split"]
+
+#: The images that are not learnt from, as errors call them.
+HELD_OUT = "held out"
 
 
-def require_classes(labels: npt.NDArray[np.int64], classes: Sequence[str]) -> None:
-    """Raise DataError unless there are two classes or more, each with an image that can be used."""
+def require_classes(
+    labels: npt.NDArray[np.int64], classes: Sequence[str], part: str = "to learn from"
+) -> None:
+    """Raise DataError unless there are two classes or more, each with an image that can be used.
+
+    `part` says of which images these are the labels.
+    """
     if len(classes) < 2:
         raise DataError(f"one class only, {classes[0]!r}: telling classes apart takes two or more")
     counts = np.bincount(labels, minlength=len(classes))
     empty = [repr(name) for name, n in zip(classes, counts, strict=True) if n == 0]
     if empty:
-        raise DataError(f"no image that can be used of the class {', '.join(empty)}")
+        raise DataError(
+            f"no image that can be used of the class {', '.join(empty)} among those {part}"
+        )
 
 
 def split(data: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:

@@ -18,7 +18,7 @@ from pycnn.hub import cache_folder
 from pycnn.model import Model, preprocessing_of
 from pycnn.opset import Array
 from pycnn.pytorch import require_torch
-from pycnn.transfer.data import content_of, require_classes, split
+from pycnn.transfer.data import HELD_OUT, content_of, require_classes, split
 from pycnn.transfer.features import (
     Features,
     Unreadable,
@@ -38,7 +38,7 @@ from pycnn.transfer.history import (
 from pycnn.transfer.progress import bar
 from pycnn.transfer.regimes import Division, divide, resolve, usual_augmentation
 from pycnn.transfer.schedule import Schedule
-from pycnn.transfer.softmax import STRENGTHS, SoftmaxHead, fit_softmax
+from pycnn.transfer.softmax import ALWAYS_TRIED, STRENGTHS, SoftmaxHead, fit_softmax
 from pycnn.transfer.store import named
 from pycnn.vision import Augmentation, Dataset, Stream
 from pycnn.vision.dataset import DataLike, as_dataset
@@ -115,7 +115,7 @@ class Fit:
             which file the model is instead: in the cache folder (``PYCNN_HOME``), or else in that
             for temporary files. In memory it stays in any case: `save` may be called again.
         UnsupportedError
-            Another suffix than ``.safetensors`` or ``.npz``.
+            Another suffix than ``.safetensors``, ``.npz`` or ``.onnx``.
         """
         path = Path(path)
         try:
@@ -248,12 +248,13 @@ def fit(
         learnt, held_out = split(learnt, validation, seed)
     else:
         held_out = as_dataset(validation, learnt.classes)
+        require_classes(held_out.labels, held_out.classes, HELD_OUT)
     if head not in ("features", "random"):
         raise ValueError(f"head is 'features' or 'random', got {head!r}")
     if views < 1:
         raise ValueError(f"views must be at least 1, got {views}")
     preprocessing = preprocessing_of(model)
-    regime, reason = resolve(regime, model.graph, learnt.labels)
+    regime, reason = resolve(regime, model.graph, learnt.labels, held_out.labels)
     drawn = usual_augmentation(regime, preprocessing) if augmentation is None else augmentation
     if drawn is not None and not drawn.steps:
         augmentation = drawn = None
@@ -372,16 +373,18 @@ def _by_regression(task: _Task, division: Division) -> _Learnt:
     x = np.concatenate([part.matrix() for part in parts])
     labels = np.concatenate([part.labels for part in parts])
     require_classes(labels, task.training.classes)
+    require_classes(held_out.labels, task.training.classes, HELD_OUT)
     x_held_out = held_out.matrix()
     names = division.head.params
     history: list[Step] = []
     heads: list[SoftmaxHead] = []
+    classes, with_bias = len(task.training.classes), "bias" in names
     with bar("logistic regression", len(STRENGTHS), task.show) as shown:
         for strength in STRENGTHS:
+            if len(history) >= ALWAYS_TRIED and best_of(history) is not history[-1]:
+                break
             start = time.perf_counter()
-            head = fit_softmax(
-                x, labels, len(task.training.classes), strength, "bias" in names, task.balance
-            )
+            head = fit_softmax(x, labels, classes, strength, with_bias, task.balance)
             own = measure(head.logits(x), labels, task.balance)
             measured = measure(head.logits(x_held_out), held_out.labels, task.balance)
             history.append(Step(strength, own, measured, time.perf_counter() - start))
@@ -415,17 +418,18 @@ def _by_descent(task: _Task, arrays: Mapping[str, Array]) -> _Learnt:
     training: Stored | Streamed
     validation: Stored | Streamed
     if division.cut is None:
-        training = Streamed(task.stream(task.training, learn=True), classes=classes)
-        validation = Streamed(task.stream(task.validation, learn=False))
+        training = Streamed(task.stream(task.training, learn=True), classes)
+        validation = Streamed(task.stream(task.validation, learn=False), classes, part=HELD_OUT)
     else:
         validation = Stored(task.extract(division.cut, task.validation), schedule.batch_size)
+        require_classes(validation.features.labels, classes, HELD_OUT)
         if task.augmentation is None:
             features = task.extract(division.cut, task.training)
             require_classes(labels := features.labels, classes)
             training = Stored(features, schedule.batch_size, task.seed)
         else:
             stream = task.stream(task.training, learn=True)
-            training = Streamed(stream, task.model, division.cut, classes)
+            training = Streamed(stream, classes, task.model, division.cut)
     counts = np.bincount(labels, minlength=len(classes))
     facts = {**task.facts(), "torch": str(torch_version)}
     checkpoint = Checkpoint(folder_of(task.store) / f"{named(facts)[0]}.checkpoint", facts)

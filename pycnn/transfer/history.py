@@ -112,6 +112,8 @@ def draw_curves(history: Sequence[Step], setting: str, path: str | os.PathLike[s
         axes.grid(alpha=0.3)
         if setting == "C":
             axes.set_xscale("log")
+        else:
+            axes.xaxis.get_major_locator().set_params(integer=True)
     left.legend()
     _save(figure, path)
 
@@ -131,7 +133,8 @@ def draw_confusion(
     axes = figure.subplots()
     parts = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     image = axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axes, shrink=0.8)
+    axes.set_title("held-out images")
+    figure.colorbar(image, ax=axes, shrink=0.8, label="part of the class")
     places = range(len(classes))
     axes.set_xticks(places, classes, rotation=90)
     axes.set_yticks(places, classes)

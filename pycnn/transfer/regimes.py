@@ -15,12 +15,14 @@ from pycnn.vision.preprocess import Preprocessing
 
 __all__ = ["REGIMES", "Division", "choose", "divide", "resolve", "usual_augmentation"]
 
+Labels = npt.NDArray[np.int64]
+
 REGIMES = ("features", "head", "freeze:<layer>", "full", "auto")
 
-# Images of the smallest class below which "auto" leaves the network frozen: docs/practice.md has no
-# regime that is clearly better than "features" with 10 to 100, and "features" itself gains by more
-# images up to about 500 (50 to 500: 7.5 points; 500 to 4,300: 2.6). And from which on it trains all
-# of it: a rule of thumb, as that was not measured.
+# Images of the smallest class, without those held out, below which "auto" leaves the network
+# frozen: docs/practice.md has no regime that is clearly better than "features" with 10 to 100, and
+# "features" itself gains by more images up to about 500 (50 to 500: 7.5 points; 500 to 4,300: 2.6).
+# And from which on it trains all of it: a rule of thumb, as that was not measured.
 _FEATURES_BELOW = 500
 _FULL_FROM = 5000
 
@@ -62,8 +64,8 @@ class Division:
         return graph.with_outputs({name: layer})
 
 
-def resolve(regime: str, graph: Graph, labels: npt.NDArray[np.int64]) -> tuple[str, str]:
-    """Check a regime's name, and choose where it is "auto".
+def resolve(regime: str, graph: Graph, labels: Labels, held_out: Labels) -> tuple[str, str]:
+    """Check a regime's name, and choose where it is "auto", by the labels of the images.
 
     Returns
     -------
@@ -76,7 +78,7 @@ def resolve(regime: str, graph: Graph, labels: npt.NDArray[np.int64]) -> tuple[s
         There is no such regime.
     """
     if regime == "auto":
-        return choose(graph, labels)
+        return choose(graph, labels, held_out)
     if regime.startswith("freeze:") or regime in ("features", "head", "full"):
         return regime, "as asked for"
     raise ValueError(
@@ -84,20 +86,25 @@ def resolve(regime: str, graph: Graph, labels: npt.NDArray[np.int64]) -> tuple[s
     )
 
 
-def choose(graph: Graph, labels: npt.NDArray[np.int64]) -> tuple[str, str]:
-    """Choose a regime by the number of images, and say why."""
-    fewest = int(np.bincount(labels).min())
+def choose(graph: Graph, labels: Labels, held_out: Labels) -> tuple[str, str]:
+    """Choose a regime by the number of images to learn from, and say why."""
+    counts = np.bincount(labels)
+    smallest = int(counts.argmin())
+    fewest = int(counts[smallest])
+    found = (
+        f"{fewest} images to learn from, {np.count_nonzero(held_out == smallest)} held out, in the "
+        "smallest class"
+    )
     if fewest < _FEATURES_BELOW:
         return "features", (
-            f"{fewest} images in the smallest class, fewer than {_FEATURES_BELOW}: "
-            "more than a new head would be learnt by heart"
+            f"{found}, fewer than {_FEATURES_BELOW}: more than a new head would be learnt by heart"
         )
     if fewest >= _FULL_FROM:
-        return "full", f"{fewest} images in the smallest class, {_FULL_FROM} or more: all may learn"
+        return "full", f"{found}, {_FULL_FROM} or more: all may learn"
     layer, part = _layer_before(graph, _FROZEN_PART)
     return f"freeze:{layer}", (
-        f"{fewest} images in the smallest class, {_FEATURES_BELOW} to {_FULL_FROM}: "
-        f"the last layers may learn, {part:.0%} of the multiply-adds stay frozen"
+        f"{found}, {_FEATURES_BELOW} to {_FULL_FROM}: the last layers may learn, {part:.0%} of the "
+        "multiply-adds stay frozen"
     )
 
 

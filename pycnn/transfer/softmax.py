@@ -10,10 +10,12 @@ import numpy.typing as npt
 from pycnn.errors import UnsupportedError
 from pycnn.opset import Array
 
-__all__ = ["STRENGTHS", "SoftmaxHead", "fit_softmax"]
+__all__ = ["ALWAYS_TRIED", "STRENGTHS", "SoftmaxHead", "fit_softmax"]
 
-#: Strengths of regularisation that are tried: scikit-learn's C, on features of unit variance.
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1)
+#: Strengths of regularisation: scikit-learn's C, on features of unit variance. So many are always
+#: tried, and others as long as the last one is the best.
+STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
+ALWAYS_TRIED = 5
 
 _MAX_ITERATIONS = 300
 

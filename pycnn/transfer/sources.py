@@ -59,13 +59,16 @@ class Streamed:
     trunk, cut
         The frozen part's network and last layer; None where the images themselves are wanted.
     classes
-        Those of which an epoch must have an image that can be used: none, unless it is learnt from.
+        Those of which an epoch must have an image that can be used.
+    part
+        What an error calls the images.
     """
 
     stream: Stream
+    classes: Sequence[str]
     trunk: Model | None = None
     cut: str | None = None
-    classes: Sequence[str] = ()
+    part: str = "to learn from"
 
     def __len__(self) -> int:
         """Images of an epoch."""
@@ -91,5 +94,4 @@ class Streamed:
                 yield images, labels
             else:
                 yield np.asarray(self.trunk.run(images, until=self.cut, check_input=False)), labels
-        if self.classes:
-            require_classes(np.concatenate(seen), self.classes)
+        require_classes(np.concatenate(seen), self.classes, self.part)
