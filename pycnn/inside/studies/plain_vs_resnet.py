@@ -109,6 +109,17 @@ def _table(
             f"{deep['training_error']:.2f} %, the held-out error goes from "
             f"{shallow['held_out_error']:.2f} to {deep['held_out_error']:.2f} %."
         )
+    plain, residual = (report.numbers[f"{kind}56"] for kind in ("plain", "resnet"))
+    report.finding(
+        f"With 56 layers and the same {plain['epochs']} epochs the held-out error of the plain "
+        f"network ends at {plain['held_out_error']:.2f} %, that of the residual one at "
+        f"{residual['held_out_error']:.2f} %."
+    )
+    if plain["epochs"] < report.numbers["plain20"]["epochs"]:
+        report.text(
+            "The deep networks have fewer epochs than the shallow ones, so part of what depth "
+            "costs here is time to learn; a plain network and its residual twin have as many."
+        )
 
 
 def _gradients(report: Report, histories: dict[str, list[Epoch]]) -> None:
