@@ -67,6 +67,16 @@ def test_rows_of_filters(lenet: Model) -> None:
         filters(lenet, "c11")
 
 
+def test_fewer_tiles_than_a_row_has(lenet: Model) -> None:
+    model = pycnn.load("resnet20", weights="random")
+    assert filters(model, "res2a_branch2a", most=8).size == (8 * 44 - 2, 42)
+    assert filters(lenet, "c3", most=1).size == (40, 40)
+    with pytest.raises(ValueError, match="most must be at least 1, got 0"):
+        filters(lenet, "c3", most=0)
+    with pytest.raises(ValueError, match="most must be at least 1, got -1"):
+        feature_maps(lenet, "c1", DIGITS[0], most=-1)
+
+
 def test_feature_maps(lenet: Model) -> None:
     picture = np.asarray(feature_maps(lenet, "c1", DIGITS[0]))
     assert picture.shape == (2 * 58 - 2, 3 * 58 - 2, 3)  # 28 x 28, twice as large

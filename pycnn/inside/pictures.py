@@ -52,7 +52,10 @@ def filters(model: Model, layer: str, *, most: int = _MOST) -> Image.Image:
         The layer is no convolution.
     UnknownNameError
         There is no such layer; near matches are named.
+    ValueError
+        `most` is less than 1.
     """
+    _check_most(most)
     node = model.graph.node(layer)
     if node.op != "conv2d":
         raise UnsupportedError(f"{model.name}: '{layer}' ({node.op}) has no filters to look at")
@@ -65,7 +68,7 @@ def filters(model: Model, layer: str, *, most: int = _MOST) -> Image.Image:
             weight = weight[:, ::-1]
         coloured = [_signed(one.transpose(1, 2, 0)) for one in weight[:most]]
         return grid(coloured, columns=_nearly_square(len(coloured)))
-    columns = min(c, 16 if k > 1 else most)
+    columns = min(c, most, 16 if k > 1 else c)
     tiles = [_signed(weight[i, j]) for i in range(min(k, most // columns)) for j in range(columns)]
     return grid(tiles, columns=columns if c > 1 else _nearly_square(len(tiles)))
 
@@ -92,7 +95,10 @@ def feature_maps(model: Model, layer: str, image: ImageLike, *, most: int = _MOS
         The model does not know its preprocessing.
     UnknownNameError
         There is no such layer; near matches are named.
+    ValueError
+        `most` is less than 1.
     """
+    _check_most(most)
     (values,) = values_of(model, layer, [image])
     if values.shape[1:] == (1, 1):  # a vector: all on one scale
         low, high = float(values.min()), float(values.max())
@@ -131,6 +137,11 @@ def png(picture: Image.Image) -> bytes:
     file = io.BytesIO()
     picture.save(file, "PNG")
     return file.getvalue()
+
+
+def _check_most(most: int) -> None:
+    if most < 1:
+        raise ValueError(f"most must be at least 1, got {most}")
 
 
 def _nearly_square(count: int) -> int:
