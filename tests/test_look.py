@@ -67,6 +67,18 @@ def test_rows_of_filters(lenet: Model) -> None:
         filters(lenet, "c11")
 
 
+def test_a_filter_has_one_scale() -> None:
+    """Also of 1x1, whose tiles would be black or white each on its own."""
+    model = pycnn.load("inception_v1", weights="random")
+    picture = np.asarray(filters(model, "inception_3a/1x1"))
+    weight = model.content().read("inception_3a/1x1.weight")
+    assert picture.shape[:2] == (16 * 42 - 2, 16 * 42 - 2)
+    largest = np.abs(weight[:16]).max(axis=1, keepdims=True)
+    level = np.rint(255 * (0.5 + 0.5 * weight[:16, :16] / largest))[..., 0, 0]
+    np.testing.assert_allclose(picture[::42, ::42, 0], level, atol=1)
+    assert len(np.unique(level)) > 60
+
+
 def test_fewer_tiles_than_a_row_has(lenet: Model) -> None:
     model = pycnn.load("resnet20", weights="random")
     assert filters(model, "res2a_branch2a", most=8).size == (8 * 44 - 2, 42)

@@ -32,8 +32,8 @@ def filters(model: Model, layer: str, *, most: int = _MOST) -> Image.Image:
     """Show the filters of a convolution.
 
     Those that read a colour image are in its colours, one tile for each output channel. Of others
-    each row is an output channel and each column an input channel, of the first of both; grey is
-    zero, white and black the filter's largest absolute value.
+    each row is an output channel and each column an input channel, of the first of both. Grey is
+    zero; white and black are the largest absolute value of the filter, which is all of a row.
 
     Parameters
     ----------
@@ -69,7 +69,8 @@ def filters(model: Model, layer: str, *, most: int = _MOST) -> Image.Image:
         coloured = [_signed(one.transpose(1, 2, 0)) for one in weight[:most]]
         return grid(coloured, columns=_nearly_square(len(coloured)))
     columns = min(c, most, 16 if k > 1 else c)
-    tiles = [_signed(weight[i, j]) for i in range(min(k, most // columns)) for j in range(columns)]
+    rows = [_signed(one[..., None].repeat(3, axis=3)) for one in weight[: most // columns]]
+    tiles = [tile for row in rows for tile in row[:columns]]
     return grid(tiles, columns=columns if c > 1 else _nearly_square(len(tiles)))
 
 
@@ -159,6 +160,6 @@ def _between(values: Array, low: float, high: float) -> Pixels:
 
 
 def _pixels(values: npt.NDArray[np.floating]) -> Pixels:
-    """(H, W) or (H, W, 3) in 0..1."""
+    """Colours, or shades of grey, in 0..1: (..., 3) or (H, W)."""
     levels = np.rint(np.clip(np.nan_to_num(values), 0, 1) * 255).astype(np.uint8)
-    return levels if levels.ndim == 3 else np.repeat(levels[..., None], 3, axis=2)
+    return levels if levels.ndim > 2 else np.repeat(levels[..., None], 3, axis=2)
