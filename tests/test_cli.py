@@ -182,10 +182,10 @@ def test_diff() -> None:
     found = document("diff", "resnet50@msra", "resnet50")
     assert (found["a"], found["b"]) == ("resnet50@msra", "resnet50@torchvision")
     table = {row["what"]: row for row in found["differences"]}
-    assert table["parameters"]["resnet50@msra"] == "25,557,096"
-    assert "bias" in table["conv1"]["resnet50@msra"]
-    assert "bias" not in table["conv1"]["resnet50@torchvision"]
-    assert table["pool1"]["resnet50@torchvision"] == "max_pool2d kernel_size=3 stride=2 padding=1"
+    assert table["parameters"]["a"] == "25,557,096"
+    assert "bias" in table["conv1"]["a"]
+    assert "bias" not in table["conv1"]["b"]
+    assert table["pool1"]["b"] == "max_pool2d kernel_size=3 stride=2 padding=1"
     assert "conv1_relu" not in table
     lines = pycnn_command(
         "diff", "inception_v1@bvlc", "inception_v1@torchvision"
@@ -200,7 +200,7 @@ def test_diff_of_a_file(tmp_path: Path) -> None:
     pycnn.load("lenet5").edit(drop="s2/tanh").save(path)
     found = document("diff", "lenet5", path)
     table = {row["what"]: row for row in found["differences"]}
-    assert table["s2/tanh"][path] == "-"
+    assert table["s2/tanh"] == {"what": "s2/tanh", "a": "tanh scale=1 slope=1", "b": "-"}
     assert "MACs" not in table
 
 

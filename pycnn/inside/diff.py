@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pycnn.graph import Graph
@@ -44,9 +44,8 @@ class Diff:
         return bool(self.rows)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        table = [{"what": row.what, self.a: row.a, self.b: row.b} for row in self.rows]
-        return {"a": self.a, "b": self.b, "differences": table}
+        """For JSON: the names as "a" and "b", and in each row what these have."""
+        return {"a": self.a, "b": self.b, "differences": [asdict(row) for row in self.rows]}
 
     def _cells(self) -> list[tuple[str, ...]]:
         return [(row.what, row.a, row.b) for row in self.rows]
