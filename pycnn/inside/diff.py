@@ -21,6 +21,7 @@ _USUAL = {
     "padding": (0, 0, 0, 0),
     "window_rule": "torch",
 }
+_NAMED = 3  # layers that the line about their order names
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def diff(a: Graph, b: Graph, names: tuple[str, str] | None = None) -> Diff:
     ['MACs', 'res3a_branch2a', 'res3a_branch2b']
     """
     left, right = names or (a.name, b.name)
-    return Diff(left, right, differences(_described(a), _described(b)))
+    a, b = a.with_outputs(a.outputs), b.with_outputs(b.outputs)
+    return Diff(left, right, differences(_described(a, b), _described(b, a)))
 
 
 def differences(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[Difference, ...]:
@@ -89,18 +91,41 @@ def differences(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[Difference,
     )
 
 
-def _described(graph: Graph) -> dict[str, str]:
-    graph = graph.with_outputs(graph.outputs)
+def _described(graph: Graph, other: Graph) -> dict[str, str]:
     table = summarize(graph)
     ops = Counter(node.op for node in graph.nodes)
-    return {
-        "input": ", ".join(" x ".join(map(str, size)) for size in graph.inputs.values()),
-        "outputs": ", ".join(graph.outputs),
+    facts = {
+        "input": ", ".join(
+            f"{name} {' x '.join(map(str, size))}" for name, size in sorted(graph.inputs.items())
+        ),
+        "outputs": ", ".join(
+            public if public == name else f"{public} of {name}"
+            for public, name in graph.outputs.items()
+        ),
         "parameters": f"{table.parameters:,}",
         "MACs": f"{table.macs:,}",
         **{f"layers: {op}": str(count) for op, count in sorted(ops.items())},
-        **_layers(graph),
+        "order": _order(graph, other),
     }
+    # A layer may be called as a fact is.
+    layers = {
+        f"layer {name}" if name in facts or name.startswith("layers: ") else name: text
+        for name, text in _layers(graph).items()
+    }
+    return facts | layers
+
+
+def _order(graph: Graph, other: Graph) -> str:
+    """The layers that both have, from the first that stands at another place."""
+    shared = {node.name for node in graph.nodes} & {node.name for node in other.nodes}
+    names, others = (
+        [node.name for node in one.nodes if node.name in shared] for one in (graph, other)
+    )
+    moved = [i for i, (a, b) in enumerate(zip(names, others, strict=True)) if a != b]
+    if not moved:
+        return ""
+    part = names[moved[0] : moved[-1] + 1]
+    return ", ".join([*part[:_NAMED], *(["..."] if len(part) > _NAMED else [])])
 
 
 def _layers(graph: Graph) -> dict[str, str]:
@@ -117,7 +142,10 @@ def _layers(graph: Graph) -> dict[str, str]:
         shape = "x".join(map(str, weights["weight"])) if "weight" in weights else ""
         bias = "bias" if node.op in ("conv2d", "linear") and "bias" in weights else ""
         reads = "" if node.inputs == (before,) else f"of {', '.join(node.inputs)}"
-        found[node.name] = " ".join(filter(None, (node.op, shape, bias, attrs, reads)))
+        own = " ".join(
+            f"{role}={name}" for role, name in node.params.items() if name != f"{node.name}.{role}"
+        )
+        found[node.name] = " ".join(filter(None, (node.op, shape, bias, attrs, own, reads)))
         before = node.name
     return found
 
