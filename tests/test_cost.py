@@ -161,6 +161,16 @@ def test_another_filter_keeps_the_size(
     assert changed.shapes() == graph.with_outputs(graph.outputs).shapes()
 
 
+def test_another_filter_of_a_dilated_layer_keeps_the_size() -> None:
+    graph = pycnn.Graph("dilated")
+    x = graph.input("data", (3, 16, 16))
+    graph.output(graph.conv2d("conv", x, 4, 3, padding=(2, 2, 3, 3), dilation=(2, 3)))
+    changed = what_if(graph, "conv", kernel_size=5).graph
+    assert changed.node("conv").attrs["padding"] == (4, 4, 6, 6)
+    assert changed.node("conv").attrs["dilation"] == (2, 3)
+    assert changed.shapes()["conv"] == (1, 4, 16, 16)
+
+
 @pytest.mark.parametrize(
     ("network", "layer", "asked", "error", "message"),
     [

@@ -308,7 +308,8 @@ def _built(graph: Graph, node: Node, asked: Mapping[str, Any], more: tuple[int, 
     new = pair(asked.get("kernel_size", old))
     stride = pair(asked.get("stride", attrs["stride"]))
     stride = (stride[0] * more[0], stride[1] * more[1])
-    padding = asked.get("padding", _followed(attrs["padding"], old, new))
+    dilation = attrs.get("dilation", (1, 1))
+    padding = asked.get("padding", _followed(attrs["padding"], old, new, dilation))
     if node.op == "conv2d":
         return lambda g, x: g.conv2d(
             node.name,
@@ -317,7 +318,7 @@ def _built(graph: Graph, node: Node, asked: Mapping[str, Any], more: tuple[int, 
             new,
             stride,
             padding,
-            attrs["dilation"],
+            dilation,
             attrs["groups"],
             "bias" in params,
             algorithm=attrs["algorithm"],
@@ -327,21 +328,27 @@ def _built(graph: Graph, node: Node, asked: Mapping[str, Any], more: tuple[int, 
 
 
 def _followed(
-    padding: tuple[int, int, int, int], old: tuple[int, int], new: tuple[int, int]
+    padding: tuple[int, int, int, int],
+    old: tuple[int, int],
+    new: tuple[int, int],
+    dilation: tuple[int, int],
 ) -> tuple[int, int, int, int]:
     """Padding with which a filter of another size gives an output of the same size.
 
     A filter that is not padded, and not 1x1, keeps to the image.
     """
 
-    def axis(before: int, after: int, old: int, new: int) -> tuple[int, int]:
+    def axis(before: int, after: int, old: int, new: int, dilation: int) -> tuple[int, int]:
         if before + after == 0 and old > 1:
             return 0, 0
-        more = new - old
+        more = dilation * (new - old)
         return max(before + more // 2, 0), max(after + math.ceil(more / 2), 0)
 
     top, bottom, left, right = padding
-    return (*axis(top, bottom, old[0], new[0]), *axis(left, right, old[1], new[1]))
+    return (
+        *axis(top, bottom, old[0], new[0], dilation[0]),
+        *axis(left, right, old[1], new[1], dilation[1]),
+    )
 
 
 def _shape(shape: Shape | None) -> str:
