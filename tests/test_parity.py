@@ -129,3 +129,6 @@ def test_what_cannot_be_compared() -> None:
         parity(find("lenet5").graph(), None, "torch")
     with pytest.raises(ValueError, match="no instruction set or algorithm is left"):
         quick("lenet5", algorithms=["winograd_f6x6_3x3"])
+    for tolerance in (float("nan"), float("inf"), -1e-4):
+        with pytest.raises(ValueError, match="tolerance must be a finite number of at least 0"):
+            quick("lenet5", tolerance=tolerance)

@@ -12,7 +12,6 @@ from pycnn.cli.common import (
     NameOrFile,
     Options,
     Threads,
-    Weights,
     graph_of,
     load_model,
     print_json,
@@ -31,7 +30,10 @@ def parity(
     ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Print a line for each layer.")] = False,
     tolerance: Annotated[float, typer.Option(help="Of a layer's RMS error.")] = 1e-4,
-    weights: Weights = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help='A file of weights or "random", where it is not against "golden".'),
+    ] = None,
     threads: Threads = None,
     option: Options = None,
     as_json: Json = False,
@@ -43,6 +45,12 @@ def parity(
     from pycnn.inside import parity
 
     if against == "golden":
+        if weights is not None:
+            raise typer.BadParameter(
+                "golden activations are of weights that are made from hashes, not of yours: "
+                "compare these --against torch or onnx",
+                param_hint="--weights",
+            )
         graph, read, title = graph_of(name, option), None, None
     else:
         model = load_model(name, weights, option, random_if_none=True)

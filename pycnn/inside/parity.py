@@ -225,6 +225,9 @@ def parity(
     ------
     UnsupportedError
         No golden activations of this network, or PyTorch or ONNX Runtime is not installed.
+    ValueError
+        No such reference, algorithm or instruction set, or a tolerance that is no finite number
+        of at least 0.
 
     Examples
     --------
@@ -236,6 +239,8 @@ def parity(
     """
     if against not in AGAINST:
         raise ValueError(f"against is one of {', '.join(AGAINST)}, not {against!r}")
+    if not (math.isfinite(tolerance) and tolerance >= 0):
+        raise ValueError(f"tolerance must be a finite number of at least 0, got {tolerance}")
     graph = graph.with_outputs(graph.outputs)
     layers, x = golden.survivors(graph), golden.image(_only_size(graph))
     if against == "golden":
