@@ -95,6 +95,8 @@ def test_an_unreadable_image_does_not_stop_the_others(tmp_path: Path) -> None:
         (("whatif", "vgg16", "conv1_1"), 2, "--width"),
         (("whatif", "vgg16", "conv1_1", "--bottleneck", "no"), 2, "neither a number nor none"),
         (("whatif", "vgg16", "conv1_1", "--bottleneck", "none"), 1, "no bottleneck in front"),
+        (("draw", "lenet5", "--out", "lenet5.png"), 2, "what is written is .svg"),
+        (("look", "filters", "lenet5", "c1", "--out", "c1.xyz"), 2, "what is written is .png"),
         (("parity", "lenet5", "--weights", "random"), 2, "made from hashes"),
         (("parity", "lenet5", "--tolerance", "nan"), 1, "tolerance must be a finite number"),
     ],

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -123,6 +124,12 @@ def parse_size(text: str) -> tuple[int, int]:
     if not (x and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
         raise typer.BadParameter(f"'{text}' is not HEIGHTxWIDTH, such as 224x224")
     return int(height), int(width)
+
+
+def check_suffix(file: Path | None, suffix: str) -> None:
+    """Refuse a name that says another kind of file than will be written."""
+    if file is not None and file.suffix.lower() != suffix:
+        raise typer.BadParameter(f"'{file}': what is written is {suffix}", param_hint="--out")
 
 
 def is_file(name: str, options: Sequence[str] | None) -> bool:

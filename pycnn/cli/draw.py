@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from pycnn.cli.common import Json, NameOrFile, Options, graph_of, is_file, print_json
+from pycnn.cli.common import (
+    Json,
+    NameOrFile,
+    Options,
+    check_suffix,
+    graph_of,
+    is_file,
+    print_json,
+)
 from pycnn.models import find
 
 
@@ -32,6 +40,7 @@ def draw(
     """Draw a network as its paper does, in SVG."""
     from pycnn.inside import draw
 
+    check_suffix(out, ".svg")
     title = None if is_file(name, option) else find(name).title
     svg = draw(graph_of(name, option), fold=fold, volumes=volumes, title=title)
     if out is not None:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pycnn.cli.common import Json, Layer, NameOrFile, Options, Weights, load_model, print_json
+from pycnn.cli.common import (
+    Json,
+    Layer,
+    NameOrFile,
+    Options,
+    Weights,
+    check_suffix,
+    load_model,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,8 +27,17 @@ look = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+def _png(out: Path) -> Path:
+    check_suffix(out, ".png")
+    return out
+
+
 _Image = Annotated[str, typer.Argument(help="An image.")]
-_Out = Annotated[Path, typer.Option(metavar="FILE.png", help="Where the picture goes.")]
+_Out = Annotated[
+    Path,
+    typer.Option(metavar="FILE.png", help="Where the picture goes.", callback=_png),
+]
 _Most = Annotated[int, typer.Option(min=1, help="Tiles at most.")]
 
 
