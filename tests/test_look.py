@@ -184,6 +184,15 @@ def test_classes_that_are_not_there() -> None:
         class_activation(model, noise(model), "10")
 
 
+def test_a_class_is_one() -> None:
+    """Of ImageNet's, two are called crane: the bird and the machine."""
+    model = pycnn.load("resnet18", weights="random", check_input=False)
+    with pytest.raises(ValueError, match="classes 134 and 517 are called 'crane': give a number"):
+        class_activation(model, noise(model), "crane")
+    with pytest.raises(TypeError, match="a class is a label or a number, got True"):
+        class_activation(model, noise(model), True)
+
+
 def test_models_that_know_no_preprocessing() -> None:
     model = pycnn.load("nin_cifar10", weights="random")
     with pytest.raises(pycnn.UnsupportedError, match="does not know how its images are"):

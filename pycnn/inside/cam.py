@@ -88,6 +88,10 @@ def class_activation(model: Model, image: ImageLike, label: str | int | None = N
         The network ends in another way; the message says how.
     UnknownNameError
         There is no such class; near matches are named.
+    ValueError
+        Several classes have that label; their numbers are named.
+    TypeError
+        The class is True or False.
     """
     features, head = _end(model.graph)
     batch = preprocessing_of(model).batch([image])
@@ -134,6 +138,8 @@ def _end(graph: Graph) -> tuple[str, str | None]:
 
 def _index(model: Model, label: str | int) -> int:
     classes = model.graph.shapes()[next(iter(model.graph.outputs.values()))][1]
+    if isinstance(label, bool):
+        raise TypeError(f"a class is a label or a number, got {label}")
     if isinstance(label, int) or label.isdecimal():
         if 0 <= int(label) < classes:
             return int(label)
@@ -141,7 +147,11 @@ def _index(model: Model, label: str | int) -> int:
     labels = model.labels or ()
     if label not in labels:
         raise UnknownNameError(f"{model.name} has no class {label!r}{suggest(label, labels)}")
-    return labels.index(label)
+    numbers = [i for i, known in enumerate(labels) if known == label]
+    if len(numbers) > 1:
+        several = " and ".join(map(str, numbers))
+        raise ValueError(f"{model.name}: classes {several} are called {label!r}: give a number")
+    return numbers[0]
 
 
 def _colours(values: Array) -> npt.NDArray[np.float64]:
