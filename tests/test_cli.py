@@ -279,6 +279,9 @@ def test_whatif() -> None:
     assert found["after"]["macs"] - found["before"]["macs"] == 120_422_400 - 12_443_648
     text = pycnn_command("whatif", "vgg16", "conv1_1", "--width", "32", "--kernel", "5").stdout
     assert "width=32, kernel_size=5" in text
+    bare = document("whatif", "vgg16", "conv1_1", "--padding", "0")
+    assert bare["asked"] == "padding=0"
+    assert bare["changes"][0]["shape_after"] == [1, 64, 222, 222]
 
 
 def test_draw(tmp_path: Path) -> None:
