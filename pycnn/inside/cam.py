@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from pycnn.errors import UnknownNameError, UnsupportedError, suggest
 from pycnn.graph import Graph
-from pycnn.inside.pictures import Pixels, png, values_of
+from pycnn.inside.pictures import Pixels, png, values_of, zoom_of
 from pycnn.model import Model, preprocessing_of
 from pycnn.opset import Array
 from pycnn.surgery import head_of
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Activation", "class_activation"]
 
 _STRENGTH = 0.55  # of the colours over the image
+_SIDE = 192  # pixels that the longer side of a picture has at least
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,20 @@ class Activation:
     pixels: Pixels
 
     def picture(self) -> Image.Image:
-        """The image under the map: from blue, nothing or against the class, to red, most for it."""
+        """The image under the map: from blue, nothing or against the class, to red, most for it.
+
+        A small image is enlarged by a whole number.
+        """
         from PIL import Image
 
-        height, width = self.pixels.shape[:2]
+        zoom = zoom_of(*self.pixels.shape[:2], _SIDE)
+        pixels = self.pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
+        height, width = pixels.shape[:2]
         positive = np.maximum(self.map, 0) / (float(self.map.max()) or 1.0)
         small = Image.fromarray(np.clip(positive, 0, 1).astype(np.float32))
         large = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
         heat = _colours(np.clip(large, 0, 1))
-        mixed = (1 - _STRENGTH) * self.pixels + _STRENGTH * heat
+        mixed = (1 - _STRENGTH) * pixels + _STRENGTH * heat
         return Image.fromarray(np.rint(mixed).astype(np.uint8))
 
     def _repr_png_(self) -> bytes:

@@ -18,7 +18,7 @@ from pycnn.vision.decode import ImageLike
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Pixels", "feature_maps", "filters", "grid", "png", "values_of"]
+__all__ = ["Pixels", "feature_maps", "filters", "grid", "png", "values_of", "zoom_of"]
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3)
 
@@ -122,7 +122,7 @@ def grid(tiles: Sequence[Pixels], columns: int, side: int = _SIDE) -> Image.Imag
     from PIL import Image
 
     height, width = tiles[0].shape[:2]
-    zoom = max(1, math.ceil(side / max(height, width)))
+    zoom = zoom_of(height, width, side)
     down, across = height * zoom + _GAP, width * zoom + _GAP
     rows = math.ceil(len(tiles) / columns)
     sheet = np.full((rows * down - _GAP, columns * across - _GAP, 3), _GROUND, np.uint8)
@@ -131,6 +131,11 @@ def grid(tiles: Sequence[Pixels], columns: int, side: int = _SIDE) -> Image.Imag
         large = tile.repeat(zoom, axis=0).repeat(zoom, axis=1)
         sheet[y : y + height * zoom, x : x + width * zoom] = large
     return Image.fromarray(sheet)
+
+
+def zoom_of(height: int, width: int, side: int) -> int:
+    """By which whole number a picture is enlarged for its longer side to be at least `side`."""
+    return max(1, math.ceil(side / max(height, width)))
 
 
 def png(picture: Image.Image) -> bytes:
