@@ -128,13 +128,27 @@ def test_stages_of_vgg16() -> None:
 
 
 def test_one_by_one_finds_equal_bits() -> None:
-    found = study("one-by-one")
-    assert any("the 9 pools of Inception v1" in finding for finding in found.findings)
-    numbers = found.numbers
+    report = study("one-by-one")
+    numbers = report.numbers
     assert numbers["equal_bits"] is True
     assert numbers["inception_3a/5x5"] == [120_422_400, 12_443_648]
     assert numbers["pool_and_convolution_swapped"]["average"] < 1e-4
     assert numbers["pool_and_convolution_swapped"]["max"] > 1
+    assert numbers["single_channel_difference"] == 0 and "(no difference)" in report.findings[1]
+
+
+def test_what_the_pool_projections_save() -> None:
+    report = study("one-by-one")
+    more = report.numbers["work without projections"]
+    # 3b gets 64 + 128 + 32 + 192 channels in place of 256, which its three 1x1 read.
+    reads, rest = 28 * 28 * (128 + 128 + 32), 28 * 28 * (9 * 128 * 192 + 25 * 32 * 96)
+    assert more["inception_3a"] == 1
+    assert more["inception_3b"] == (416 * reads + rest) / (256 * reads + rest)
+    rounded = {name: round(ratio, 2) for name, ratio in more.items()}
+    assert [rounded[f"inception_{name}"] for name in ("4b", "5b")] == [1.55, 2.5]
+    assert rounded["all"] == 1.34
+    assert "the 9 pools of Inception v1" in report.findings[2]
+    assert "1.12 (3b), 1.55 (4b), 2.50 (5b) times" in report.findings[2]
 
 
 def test_command(tmp_path: Path) -> None:
