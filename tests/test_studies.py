@@ -23,10 +23,11 @@ import pytest
 from PIL import Image
 
 import pycnn
+from pycnn import Graph, models
 from pycnn.errors import ImageError, UnknownNameError, UnsupportedError, WeightsError
 from pycnn.inside.studies import STUDIES, Settings, cifar10, mnist, study
 from pycnn.inside.studies.report import Report, new_figure
-from pycnn.inside.studies.shrink_and_deepen import stages
+from pycnn.inside.studies.shrink_and_deepen import growing, stages
 from pycnn.models import find
 from pycnn.vision import Dataset
 
@@ -125,6 +126,28 @@ def test_stages_of_vgg16() -> None:
         (224, 64), (112, 128), (56, 256), (28, 512), (14, 512), (7, 512), (1, 25088),
     ]  # fmt: skip
     assert sum(stage[3] for stage in found) == 15_470_264_320
+
+
+def test_all_networks_shrink_and_how_far_channels_grow() -> None:
+    report = study("shrink-and-deepen")
+    numbers = report.numbers
+    assert set(models.names()) < set(numbers)
+    assert f"in {len(models.names())} of {len(models.names())} networks" in report.findings[0]
+    assert numbers["resnet50"]["stages"][1][:3] == [112, 64, 802_816]
+    assert numbers["resnet50"]["stages"][2][:3] == [56, 256, 802_816]
+    assert numbers["largest growth of channels"] == [64, 256]
+    assert numbers["values stay"] == ["resnet50 and 2 more, 112 to 56"]
+    assert numbers["values grow"] == ["lenet5 and 1 more, 14 to 10"]
+    assert "grow at most 4.0 times" in report.findings[1]
+
+
+def test_a_height_that_comes_back_is_seen() -> None:
+    g = Graph("hourglass")
+    x = g.max_pool2d("down", g.input("data", (3, 8, 8)), 2)
+    g.output(g.pad("up", x, (2, 2)))
+    assert stages(g) == [(8, 3, 192, 0), (4, 3, 48, 0)]  # two heights, merged
+    assert growing(g) == ["up"]
+    assert growing(find("resnet50").graph()) == []
 
 
 def test_one_by_one_finds_equal_bits() -> None:
