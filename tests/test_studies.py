@@ -344,6 +344,38 @@ def test_a_killed_training_goes_on_with_the_same_numbers(tmp_path: Path) -> None
         go_on("killed.pt", replace(recipe, weight_decay=0.5))
 
 
+def test_a_checkpoint_is_of_one_graph_augmentation_and_data(tiny: Settings) -> None:
+    from pycnn.inside.studies import small
+    from pycnn.inside.studies.training import Recipe, train
+    from pycnn.vision import Augmentation, Mirror
+
+    learnt, held_out = small.data_of(tiny)
+    lighter = Dataset(np.full((192, 32, 32, 3), 9, np.uint8), learnt.labels, learnt.classes)
+    relabelled = learnt.subset(range(192))
+    relabelled.labels = 1 - learnt.labels
+    graph = small.stacked(3, 1, channels=4)
+    other = small.stacked(3, 1, channels=8)
+    assert graph.name == other.name
+
+    def go_on(
+        graph: Graph, learnt: Dataset, tested: Dataset, augmentation: Augmentation | None = None
+    ) -> None:
+        model, file = small.initial(graph, 0), tiny.folder / "x.pt"
+        train(model, Recipe(1, batch_size=64), learnt, tested, file, augmentation=augmentation)
+
+    go_on(graph, learnt, held_out)
+    go_on(graph, learnt, held_out)
+    for images in (lighter, relabelled, held_out):
+        with pytest.raises(WeightsError, match="another set of images to learn from"):
+            go_on(graph, images, held_out)
+    with pytest.raises(WeightsError, match="another set of held-out images"):
+        go_on(graph, learnt, lighter)
+    with pytest.raises(WeightsError, match="checkpoint of another augmentation"):
+        go_on(graph, learnt, held_out, Augmentation((Mirror(),)))
+    with pytest.raises(WeightsError, match="checkpoint of another graph"):
+        go_on(other, learnt, held_out)
+
+
 def test_schedules() -> None:
     from pycnn.inside.studies.training import Recipe
 

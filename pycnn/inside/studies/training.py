@@ -14,10 +14,12 @@ import torch
 import torch.nn.functional as F
 
 from pycnn.errors import WeightsError
+from pycnn.inside.golden import digest
 from pycnn.loading import from_torch
 from pycnn.model import Model, preprocessing_of
 from pycnn.pytorch.module import GraphModule
 from pycnn.transfer.checkpoint import Checkpoint
+from pycnn.transfer.data import content_of
 from pycnn.transfer.history import Measured, measure
 from pycnn.vision.augmentation import Augmentation
 from pycnn.vision.dataset import Dataset
@@ -132,7 +134,8 @@ def train(
     Raises
     ------
     WeightsError
-        The checkpoint is of another network or recipe; or the loss is no longer finite.
+        The checkpoint is of another network, recipe, augmentation or other images; or the loss is
+        no longer finite.
     StoreError
         The checkpoint cannot be read or written.
     """
@@ -147,7 +150,16 @@ def train(
         training, preprocessing_of(model), augmentation, batch_size=recipe.batch_size, shuffle=True,
         drop_last=True, seed=recipe.seed,
     )  # fmt: skip
-    kept = Checkpoint(checkpoint, {"network": model.graph.name, "recipe": asdict(recipe)})
+    facts = {
+        "network": model.graph.name,
+        "recipe": asdict(recipe),
+        "graph": digest(model.graph),
+        "preprocessing": repr(stream.preprocessing),
+        "augmentation": repr(augmentation),
+        "set of images to learn from": content_of(training),
+        "set of held-out images": content_of(held_out),
+    }
+    kept = Checkpoint(checkpoint, facts)
     history: list[Epoch] = []
     if (state := kept.load()) is not None:
         module.load_state_dict(state["module"])
