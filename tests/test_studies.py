@@ -376,6 +376,13 @@ def test_a_checkpoint_is_of_one_graph_augmentation_and_data(tiny: Settings) -> N
         go_on(other, learnt, held_out)
 
 
+def test_another_seed_has_files_of_its_own() -> None:
+    from pycnn.inside.studies.training import Recipe
+
+    assert Recipe(30).stem("resnet20") == "resnet20_30"  # as they were called before there was one
+    assert Recipe(30, seed=2).stem("resnet20") == "resnet20_30_2"
+
+
 def test_schedules() -> None:
     from pycnn.inside.studies.training import Recipe
 
@@ -411,9 +418,11 @@ def test_lenet_activations_in_small(
     data = Dataset(digits, labels, [str(i) for i in range(10)])
     monkeypatch.setattr(mnist, "read", lambda folder: (data, data))
     monkeypatch.setattr(lenet_activations, "EPOCHS", 1)
-    report = Report("lenet-activations", "", "", {})
-    lenet_activations.run(report, Settings(data=tmp_path, folder=tmp_path / "runs"))
-    assert len(list((tmp_path / "runs").glob("*.pt"))) == 6
+    for seed in (0, 1):  # in one folder
+        report = Report("lenet-activations", "", "", {})
+        settings = Settings(data=tmp_path, folder=tmp_path / "runs", seed=seed)
+        lenet_activations.run(report, settings)
+    assert len(list((tmp_path / "runs").glob("*.pt"))) == 12
     assert all(report.numbers["max pooling: equal bits"].values())
     json.dumps(report.to_dict(), allow_nan=False)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from pycnn import ops
@@ -48,7 +46,8 @@ def run(report: Report, settings: Settings) -> None:
     histories: dict[tuple[str, str], list[Epoch]] = {}
     for activation in ACTIVATIONS:
         for place in ("after", "before"):
-            checkpoint = Path(settings.folder) / f"lenet5_{activation}_{place}_{recipe.epochs}.pt"
+            stem = recipe.stem(f"lenet5_{activation}_{place}")
+            checkpoint = settings.folder / f"{stem}.pt"
             model = lenet(activation, place)
             _, histories[activation, place] = train(model, recipe, learnt, held_out, checkpoint)
     figure = new_figure(8, 4)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pycnn.inside.studies import Settings, cifar10
 from pycnn.inside.studies.report import Report, new_figure
 from pycnn.inside.studies.training import Epoch, Recipe, evaluate, train
@@ -43,12 +41,12 @@ def run(report: Report, settings: Settings) -> None:
     histories: dict[str, list[Epoch]] = {}
     training: dict[str, Measured] = {}
     for name, recipe in recipes(settings).items():
-        folder = Path(settings.folder)
+        file = settings.folder / recipe.stem(name)
         model, histories[name] = train(
             load(name, "random"), recipe, learnt, held_out,
-            folder / f"{name}_{recipe.epochs}.pt", augmentation=AUGMENTATION,
+            file.with_suffix(".pt"), augmentation=AUGMENTATION,
         )  # fmt: skip
-        model.save(folder / f"{name}_{recipe.epochs}.safetensors")
+        model.save(file.with_suffix(".safetensors"))
         training[name] = evaluate(model, _sample(learnt))
     _curves(report, histories)
     _table(report, histories, training)

@@ -62,6 +62,10 @@ class Recipe:
     precision: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
 
+    def stem(self, name: str) -> str:
+        """What the files of a network that is trained so are called, without their suffix."""
+        return f"{name}_{self.epochs}" + (f"_{self.seed}" if self.seed else "")
+
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step, of `steps` in all."""
         if self.schedule == "paper":
