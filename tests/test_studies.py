@@ -182,10 +182,22 @@ def test_command(tmp_path: Path) -> None:
         ).stdout  # fmt: skip
 
     assert {row["name"] for row in json.loads(call("--json"))} == set(STUDIES)
-    assert "one-by-one" in call()
+    listed = {line.split()[0]: line for line in call().splitlines() if line.strip()}
+    assert "--data, torch" in listed["lenet-activations"]
+    assert "torch" not in listed["lrn"] and "a minute" in listed["lrn"]
+    assert "some hours" in listed["plain-vs-resnet"]
     told = json.loads(call("one-by-one", "--json"))
     assert (tmp_path / told["file"]).read_text().startswith("<!doctype html>")
     assert "bit for bit" in call("one-by-one", "--out", "page.html")
+
+
+def test_the_command_asks_for_data_by_its_option() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "pycnn", "study", "lrn"], capture_output=True, text=True
+    )
+    assert told.returncode == 2
+    assert "--data" in told.stderr and "needs real data" in told.stderr
+    assert "data=" not in told.stderr
 
 
 @pytest.mark.slow

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pycnn.cli.common import Json, print_json, print_table
+
+if TYPE_CHECKING:
+    from pycnn.inside.studies import Study
 
 
 def study(
@@ -35,14 +38,25 @@ def study(
     from pycnn.inside import studies
 
     if name is None:
-        known = [(key, about.title, about.needs_data) for key, about in studies.STUDIES.items()]
         if as_json:
-            print_json([{"name": key, "title": t, "needs_data": d} for key, t, d in known])
+            print_json(
+                [
+                    {"name": key, "title": about.title, "needs_data": about.needs_data,
+                     "needs_torch": about.trains, "takes": about.takes}
+                    for key, about in studies.STUDIES.items()
+                ]
+            )  # fmt: skip
         else:
             print_table(
-                ("study", "title", "needs"), [(k, t, "--data" if d else "") for k, t, d in known]
-            )
+                ("study", "title", "needs", "takes"),
+                [(key, about.title, _needs(about), about.takes)
+                 for key, about in studies.STUDIES.items()],
+            )  # fmt: skip
         return
+    if data is None and name in studies.STUDIES and studies.STUDIES[name].needs_data:
+        raise typer.BadParameter(
+            f"study '{name}' needs real data: give its folder", param_hint="--data"
+        )
     report = studies.study(name, data=data, weights=weights, folder=folder, full=full, seed=seed)
     page = out or Path(f"{name}.html")
     report.save(page)
@@ -52,3 +66,7 @@ def study(
     for finding in report.findings:
         print(finding)
     print(f"saved: {page}")
+
+
+def _needs(about: Study) -> str:
+    return ", ".join(["--data"] * about.needs_data + ["torch"] * about.trains)

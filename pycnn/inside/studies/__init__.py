@@ -20,12 +20,16 @@ __all__ = ["STUDIES", "Report", "Settings", "Study", "study"]
 
 
 class Study(NamedTuple):
-    """What is known of a study before it runs."""
+    """What is known of a study before it runs.
+
+    `takes` is how long it does on two CPU cores.
+    """
 
     title: str
     question: str
     needs_data: bool = False
     trains: bool = False
+    takes: str = "some minutes"
 
 
 STUDIES = {
@@ -33,17 +37,20 @@ STUDIES = {
         "Shrink and deepen",
         "From the image to the classes, height and width fall while channels rise: in all of these "
         "networks? And what does that do to the activations and to the work?",
+        takes="a second",
     ),
     "one-by-one": Study(
         "What a 1x1 convolution is",
         "A fully connected layer at each position (Lin et al. 2013, section 3.1), a scale on a "
         "single channel, a cheap way to fewer channels (Szegedy et al. 2015, section 4).",
+        takes="a second",
     ),
     "lrn": Study(
         "Local response normalisation",
         "AlexNet and Inception v1 normalise across channels; Simonyan and Zisserman (2015, section "
         "4.1) found no gain in it. Does a trained Inception v1 answer differently without?",
         needs_data=True,
+        takes="a minute for 1,000 images",
     ),
     "lenet-activations": Study(
         "LeNet-5's non-linearity",
@@ -94,6 +101,7 @@ STUDIES = {
         "residual one does not.",
         needs_data=True,
         trains=True,
+        takes="some hours",
     ),
 }
 
@@ -168,7 +176,7 @@ def study(
         seed,
     )
     if about.needs_data and settings.data is None:
-        raise ValueError(f"study {name!r} needs real data: say where it is with data= (--data)")
+        raise ValueError(f"study {name!r} needs real data: give its folder as data=")
     if settings.data is not None and not settings.data.is_dir():
         raise ValueError(f"data: {os.fspath(settings.data)!r} is no folder")
     shown: dict[str, Any] = asdict(settings)
