@@ -63,7 +63,8 @@ class Activation:
         """
         from PIL import Image
 
-        zoom = zoom_of(*self.pixels.shape[:2], _SIDE)
+        height, width = self.pixels.shape[:2]
+        zoom = zoom_of(height, width, _SIDE)
         pixels = self.pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
         height, width = pixels.shape[:2]
         positive = np.maximum(self.map, 0) / (float(self.map.max()) or 1.0)
