@@ -558,6 +558,6 @@ def test_plain_vs_resnet_in_small(
     plain_vs_resnet.run(report, Settings(data=tmp_path, folder=tmp_path / "runs"))
     assert set(report.numbers) == {"plain20", "resnet20", "plain56", "resnet56"}
     assert len(report.numbers["plain56"]["gradient_norms_last_epoch"]) == 56
-    assert len(report.findings) == 2
+    assert len(report.findings) == 3
     saved = pycnn.load(tmp_path / "runs" / "resnet20_1.safetensors")
     assert saved.graph.name == "resnet20"
