@@ -131,10 +131,30 @@ def test_regions_of_one_image(lenet: Model) -> None:
 
 
 def test_regions_reach_beyond_the_image() -> None:
+    """Of a field larger than the image, what is in the image of its middle; nothing is grey."""
     model = pycnn.load("resnet20", weights="random")
-    for region in exciting_regions(model, "res4c_relu", 3, noise(model), top=2, each=2).found:
-        assert region.box[2] - region.box[0] > 32
-        assert region.pixels.shape == (32, 32, 3)
+    images = [noise(model, seed) for seed in range(9)]
+    regions = exciting_regions(model, "res4c_relu", 3, images)
+    for region in regions.found:
+        top, left, lower, right = region.box
+        assert lower - top == right - left > 32
+        y, x = ((low + high) // 2 - 16 for low, high in ((top, lower), (left, right)))
+        seen = images[region.image][max(y, 0) : y + 32, max(x, 0) : x + 32]
+        np.testing.assert_array_equal(region.pixels, seen)
+    assert any(region.pixels.shape != (32, 32, 3) for region in regions.found)
+    assert regions.picture().size[0] > 8 * 64
+
+
+def test_regions_of_one_image_do_not_overlap() -> None:
+    model = pycnn.load("resnet20", weights="random")
+    found = exciting_regions(model, "res2c_relu", 3, noise(model), top=9, each=9).found
+    seen = np.zeros((32, 32), int)
+    for region in found:
+        top, left, lower, right = region.box
+        seen[max(top, 0) : lower, max(left, 0) : right] += 1
+    assert 1 < len(found) < 9
+    assert seen.max() == 1
+    assert len(exciting_regions(model, "res4c_relu", 3, noise(model), each=4).found) < 3
 
 
 # Class activation --------------------------------------------------------------------------------
