@@ -388,6 +388,28 @@ def test_a_checkpoint_is_of_one_graph_augmentation_and_data(tiny: Settings) -> N
         go_on(other, learnt, held_out)
 
 
+def test_the_device_is_one_argument(tiny: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that is made for a step is on the device; what has no numbers ("meta") says so."""
+    import torch
+
+    from pycnn.inside.studies import small, training
+
+    data = small.data_of(tiny)
+    graph = small.stacked(3, 1, channels=4)
+    recipe = training.Recipe(1, batch_size=64)
+
+    def losses(name: str, device: str) -> list[float]:
+        first, file = small.initial(graph, 0), tiny.folder / name
+        _, history = training.train(first, recipe, *data, file, device=device)
+        return [epoch.training.loss for epoch in history]
+
+    assert not torch.cuda.is_available() or losses("gpu.pt", "auto")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert losses("auto.pt", "auto") == losses("cpu.pt", "cpu")
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        losses("meta.pt", "meta")
+
+
 def test_another_seed_has_files_of_its_own() -> None:
     from pycnn.inside.studies.training import Recipe
 

@@ -32,6 +32,9 @@ def study(
     ] = Path("studies"),
     full: Annotated[bool, typer.Option("--full", help="As the paper did it: for a GPU.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
+    device: Annotated[
+        str, typer.Option(help="Where PyTorch trains: cpu, cuda, or auto: a GPU if there is one.")
+    ] = "auto",
     as_json: Json = False,
 ) -> None:
     """Try a claim of the papers, and write a page with what comes out."""
@@ -57,7 +60,9 @@ def study(
         raise typer.BadParameter(
             f"study '{name}' needs real data: give its folder", param_hint="--data"
         )
-    report = studies.study(name, data=data, weights=weights, folder=folder, full=full, seed=seed)
+    report = studies.study(
+        name, data=data, weights=weights, folder=folder, full=full, seed=seed, device=device
+    )
     page = out or Path(f"{name}.html")
     report.save(page)
     if as_json:

@@ -54,7 +54,7 @@ class Checkpoint:
         """
         remove_unfinished(self.path)
         try:
-            state = torch.load(self.path, weights_only=True)  # nothing in it is run
+            state = torch.load(self.path, "cpu", weights_only=True)  # nothing in it is run
         except FileNotFoundError:
             return None
         except _UNREADABLE as error:

@@ -123,6 +123,8 @@ class Settings:
         networks are trained, in hours.
     seed
         Of everything that is drawn.
+    device
+        Where PyTorch trains: "cpu", "cuda", or "auto": a GPU if PyTorch finds one.
     """
 
     data: Path | None = None
@@ -130,6 +132,7 @@ class Settings:
     folder: Path = Path("studies")
     full: bool = False
     seed: int = 0
+    device: str = "auto"
 
 
 def study(
@@ -140,6 +143,7 @@ def study(
     folder: str | os.PathLike[str] = "studies",
     full: bool = False,
     seed: int = 0,
+    device: str = "auto",
 ) -> Report:
     """Run a study.
 
@@ -147,7 +151,7 @@ def study(
     ----------
     name : str
         One of `STUDIES`.
-    data, weights, folder, full, seed
+    data, weights, folder, full, seed, device
         See `Settings`.
 
     Returns
@@ -174,13 +178,14 @@ def study(
         Path(folder),
         full,
         seed,
+        device,
     )
     if about.needs_data and settings.data is None:
         raise ValueError(f"study {name!r} needs real data: give its folder as data=")
     if settings.data is not None and not settings.data.is_dir():
         raise ValueError(f"data: {os.fspath(settings.data)!r} is no folder")
     shown: dict[str, Any] = asdict(settings)
-    del shown["folder"]
+    del shown["folder"], shown["device"]
     for file in ("data", "weights"):  # the name says what it was; where it lay is nobody's concern
         shown[file] = shown[file] and shown[file].resolve().name
     report = Report(name, about.title, about.question, shown)

@@ -49,7 +49,9 @@ def run(report: Report, settings: Settings) -> None:
             stem = recipe.stem(f"lenet5_{activation}_{place}")
             checkpoint = settings.folder / f"{stem}.pt"
             model = lenet(activation, place)
-            _, histories[activation, place] = train(model, recipe, learnt, held_out, checkpoint)
+            _, histories[activation, place] = train(
+                model, recipe, learnt, held_out, checkpoint, device=settings.device
+            )
     figure = new_figure(8, 4)
     axes = figure.subplots()
     rows = []

@@ -44,7 +44,7 @@ def run(report: Report, settings: Settings) -> None:
         file = settings.folder / recipe.stem(name)
         model, histories[name] = train(
             load(name, "random"), recipe, learnt, held_out,
-            file.with_suffix(".pt"), augmentation=AUGMENTATION,
+            file.with_suffix(".pt"), augmentation=AUGMENTATION, device=settings.device,
         )  # fmt: skip
         model.save(file.with_suffix(".safetensors"))
         training[name] = evaluate(model, _sample(learnt))

@@ -217,8 +217,9 @@ def train_small(
     )
     file = f"{graph.name}_{recipe.epochs}_{weight_decay:g}_{seed}.pt"
     model, history = train(
-        initial(graph, seed), recipe, *data, settings.folder / file, augmentation=AUGMENTATION
-    )
+        initial(graph, seed), recipe, *data, settings.folder / file,
+        augmentation=AUGMENTATION, device=settings.device,
+    )  # fmt: skip
     main, layer = next(iter(graph.outputs.items()))
     used = graph.with_outputs({main: layer})
     if used.outputs != graph.outputs:

@@ -115,6 +115,7 @@ def train(
     checkpoint: str | os.PathLike[str],
     *,
     augmentation: Augmentation | None = None,
+    device: str = "auto",
     say: Callable[[Epoch], None] = lambda epoch: None,
 ) -> tuple[Model, list[Epoch]]:
     """Train a model, or go on with it.
@@ -126,6 +127,9 @@ def train(
         the main one are heads for training: their losses are added, `AUXILIARY_WEIGHT` times each.
     checkpoint : path
         Written after each epoch; a run that finds it goes on after the epoch that it holds.
+    device : str
+        Of PyTorch; "auto" is "cuda" where PyTorch finds one, else "cpu". A checkpoint of one goes
+        on on another.
     say : callable
         Called after each epoch, also for those that the checkpoint holds.
 
@@ -143,7 +147,8 @@ def train(
     StoreError
         The checkpoint cannot be read or written.
     """
-    module = model.to_torch()
+    where = torch.device(_device(device))
+    module = model.to_torch().to(where)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     watched = {name: weight for name, weight in module.named_parameters() if weight.ndim in (2, 4)}
     optimiser = torch.optim.SGD(
@@ -174,7 +179,7 @@ def train(
     for number in range(len(history), recipe.epochs):
         start = time.perf_counter()
         stream.seek(number)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
             torch.manual_seed(recipe.seed + number)
             measured, norms = _epoch(module, stream, optimiser, recipe, number, watched)
         tested, *others = evaluate_heads(from_torch(module), held_out).items()
@@ -224,14 +229,15 @@ def _epoch(
 ) -> tuple[Measured, dict[str, float]]:
     """One epoch of steps: what it learnt, and the mean norm of each gradient that is watched."""
     loss_sum = right = images = 0.0
-    norms = torch.zeros(len(watched))
+    where = next(module.parameters()).device
+    norms = torch.zeros(len(watched), device=where)
     module.train()
     for i, (pixels, classes) in enumerate(stream):
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate(number * len(stream) + i, recipe.epochs * len(stream))
-        labels = torch.from_numpy(classes)
-        with _arithmetic(recipe):
-            x = torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last)
+        labels = torch.from_numpy(classes).to(where)
+        with _arithmetic(recipe, where):
+            x = torch.from_numpy(pixels).to(where).contiguous(memory_format=torch.channels_last)
             outputs = module(x)
         logits, *auxiliary = outputs.values() if isinstance(outputs, dict) else (outputs,)
         loss = F.cross_entropy(logits.float(), labels)
@@ -254,9 +260,15 @@ def _gradients(watched: dict[str, torch.nn.Parameter]) -> list[torch.Tensor]:
     return [weight.grad for weight in watched.values() if weight.grad is not None]
 
 
-def _arithmetic(recipe: Recipe) -> Any:
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _arithmetic(recipe: Recipe, where: torch.device) -> Any:
     if recipe.precision == "bfloat16":
-        return torch.autocast("cpu", torch.bfloat16)
+        return torch.autocast(where.type, torch.bfloat16)
     return contextlib.nullcontext()
 
 
