@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Iterable
@@ -108,11 +109,12 @@ def _classify_one(
     from pycnn.model import preprocessing_of
     from pycnn.vision.crops import crops_of_image
 
+    probabilities_of = functools.partial(network.probabilities, check_input=False)
     views = [(0, x) for x in crops_of_image(file, crops or 1, preprocessing_of(network))]
     if not warm:  # the first run of a shape compiles its plan and packs the weights
-        average(network.probabilities, views, 1)
+        average(probabilities_of, views, 1)
     start = time.perf_counter()
-    (probabilities,) = average(network.probabilities, views, 1)
+    (probabilities,) = average(probabilities_of, views, 1)
     milliseconds = 1e3 * (time.perf_counter() - start)
     if not np.isfinite(probabilities).all():
         raise WeightsError(
