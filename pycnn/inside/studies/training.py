@@ -275,6 +275,5 @@ def _arithmetic(recipe: Recipe, where: torch.device) -> Any:
 def _epoch_of(row: Mapping[str, Any]) -> Epoch:
     """An epoch from a checkpoint, which has it as `asdict` makes it."""
     measured = {name: Measured(**row[name]) for name in ("training", "held_out")}
-    # A checkpoint may be older than the heads.
-    heads = {name: Measured(**head) for name, head in row.get("heads", {}).items()}
+    heads = {name: Measured(**head) for name, head in row["heads"].items()}
     return Epoch(**{**row, **measured, "heads": heads})
