@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+from PIL import Image
 
 from pycnn import Graph, Model
 from pycnn.vision import Dataset, Preprocessing
@@ -33,6 +36,15 @@ def seascapes(count: int, seed: int = 0) -> Dataset:
     labels = np.arange(3 * count) % 3
     coarse += 15 * labels[:, None, None, None]
     return Dataset(coarse.repeat(4, 1).repeat(4, 2).astype(np.uint8), labels, CLASSES)
+
+
+def folder_of(root: Path, data: Dataset) -> Path:
+    """Write the images as PNG, a folder for each class."""
+    for i in range(len(data)):
+        folder = root / data.classes[data.labels[i]]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(data[i]).save(folder / f"{i:03}.png")
+    return root
 
 
 def small_net(head: bool = True, *, strict: bool = False) -> Model:
