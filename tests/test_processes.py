@@ -226,3 +226,10 @@ def test_importing_loads_little() -> None:
     heavy = ["PIL", "typer", "rich", "safetensors", "torch"]
     done = python(f"import pycnn, sys; print([m for m in {heavy} if m in sys.modules])")
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("name", ["inside", "ops", "transfer"])
+def test_what_few_need_is_imported_when_it_is_used(name: str) -> None:
+    done = python(f"import pycnn, sys; before = 'pycnn.{name}' in sys.modules; "
+                  f"print(before, pycnn.{name}.__name__, hasattr(pycnn, 'transfr'))")  # fmt: skip
+    assert done.stdout == f"False pycnn.{name} False\n"
